@@ -1,0 +1,16 @@
+# Finds LibTorch: SPAR_TORCH_DIR (environment or cache: a LibTorch or torch
+# package folder), else the torch wheel of the virtual environment.
+set(SPAR_TORCH_DIR "$ENV{SPAR_TORCH_DIR}" CACHE PATH "LibTorch >= 2.6 (empty: the virtual environment's wheel)")
+
+if(SPAR_TORCH_DIR)
+  list(PREPEND CMAKE_PREFIX_PATH ${SPAR_TORCH_DIR})
+else()
+  find_program(SPAR_PYTHON python3 REQUIRED
+    HINTS $ENV{VIRTUAL_ENV}/bin ${PROJECT_SOURCE_DIR}/.venv/bin NO_DEFAULT_PATH)
+  execute_process(
+    COMMAND ${SPAR_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
+    OUTPUT_VARIABLE SPAR_TORCH_PREFIX OUTPUT_STRIP_TRAILING_WHITESPACE
+    COMMAND_ERROR_IS_FATAL ANY)
+  list(PREPEND CMAKE_PREFIX_PATH ${SPAR_TORCH_PREFIX})
+endif()
+find_package(Torch 2.6 REQUIRED)

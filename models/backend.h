@@ -1,0 +1,98 @@
+// L1. The only door to a model: rows in, numbers out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "models/row.h"
+#include "models/unit_table.h"
+
+namespace spar::models {
+
+// What a model is. Sizes are counts.
+struct ModelInfo {
+  std::string family = {};          // config.json's model_type
+  std::string digest = {};          // of weights and config, 64 hex digits
+  std::string weights_digest = {};  // of the tensors alone
+  std::string config_json = {};     // canonical JSON of the fields that matter
+  int num_layers = 0;
+  int width = 0;  // of the residual stream
+  int num_heads = 0;
+  int num_neurons = 0;  // per layer
+  int vocab_size = 0;
+  int context_length = 0;  // longest prompt, in tokens
+  int64_t num_parameters = 0;
+  std::string dtype = {};   // "float32"
+  std::string device = {};  // "cpu", "cuda:0"
+};
+
+// Measured at load; search.md §3.8. Seconds are of one batch of rows of
+// `tokens` positions: t0_seconds + num_rows * t1_seconds.
+struct Calibration {
+  double t0_seconds = 0;
+  double t1_seconds = 0;
+  int tokens = 0;
+  // Largest margin difference seen between a row alone, in a batch, and in the
+  // plain path, in logits.
+  double noise_floor = 0;
+};
+
+struct TokenScore {
+  TokenId token = 0;
+  float logit = 0;
+  float log_probability = 0;
+};
+
+// One position of a prediction: what the model says comes next.
+struct PositionPrediction {
+  std::vector<TokenScore> top = {};  // descending by logit, ties by id
+  // Log-probability of the prompt's own next token; 0 at the last position.
+  float next_token_log_probability = 0;
+};
+
+// Not thread-safe: one worker thread per device owns it. Keeps no reference to
+// its arguments. Errors of every call:
+//   kInvalidArgument    a row that does not fit the model (caller's mistake);
+//                       all rows are checked before any is run
+//   kResourceExhausted  does not fit in memory; retry with fewer rows
+//   kFailedPrecondition mean reference asked of a model without one
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const ModelInfo& info() const = 0;
+  virtual const UnitTable& units() const = 0;
+  virtual const Calibration& calibration() const = 0;
+
+  // Token ids of the model's reference prompts; empty where it has none. They
+  // define the mean reference, and the tokens that grounded searches put in
+  // place of others.
+  virtual std::span<const std::vector<TokenId>> reference_prompts() const = 0;
+
+  // Digest of what defines the values outside S, so that an independent program
+  // can compute it: SHA-256 of "zero", or of "mean" followed by the reference
+  // prompts as canonical JSON ("mean[[1,2],[3]]").
+  virtual absl::StatusOr<std::string> ReferenceDigest(ReferenceKind kind) = 0;
+
+  // One result per row, in order. Rows may differ in prompt, S, T, and mode.
+  virtual absl::StatusOr<std::vector<RowResult>> Evaluate(
+      std::span<const Row> rows) = 0;
+
+  // One gradient per row, in order.
+  virtual absl::StatusOr<std::vector<RowGradient>> Gradients(
+      std::span<const GradientRow> rows) = 0;
+
+  // The margin of one row by the checker's own code path: dense masks, one row
+  // at a time, float64, no reuse.
+  virtual absl::StatusOr<double> EvaluateExactly(const Row& row) = 0;
+
+  // The unrestricted model at every position of `tokens`; [position].
+  virtual absl::StatusOr<std::vector<PositionPrediction>> Predict(
+      std::span<const TokenId> tokens, int top_k) = 0;
+};
+
+}  // namespace spar::models

@@ -1,0 +1,93 @@
+// L3. Answers questions about one resident model.
+//
+// Owns the model's device worker and batcher (server/schedule) and its search
+// loop. The service layer sees this class and explanation.h, nothing else.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "models/backend.h"
+#include "server/search/explanation.h"
+
+namespace spar::search {
+
+using SearchId = int64_t;
+
+struct ExplainerOptions {
+  int max_searches = 256;             // live at once; Start refuses beyond this
+  int max_batch_rows = 64;            // rows of one device batch
+  int64_t batch_window_micros = 200;  // counted from the oldest waiting row
+};
+
+enum class CertificateVerdict { kValid, kValidWithBorderline, kInvalid };
+
+struct Verification {
+  CertificateVerdict verdict = CertificateVerdict::kInvalid;
+  std::vector<std::string> findings = {};  // a sentence each
+  double margin = 0;                       // m(S, T) as re-computed
+  int64_t rows = 0;
+  double largest_difference = 0;  // stated against re-computed, logits
+};
+
+// How the batches of a model were made, since it was loaded.
+struct BatchCounters {
+  int64_t batches = 0;
+  int64_t rows = 0;
+  int64_t flushed_full = 0;
+  int64_t flushed_window = 0;
+  int64_t flushed_idle = 0;  // nothing else could arrive
+};
+
+// Thread-safe. Callbacks run on the explainer's own threads, must not block,
+// and may call back into it. The destructor cancels what is live and joins.
+class Explainer {
+ public:
+  using OnEvent = std::function<void(const Event&)>;
+  using OnDone = std::function<void(absl::StatusOr<Explanation>)>;
+  using OnPrediction = std::function<void(
+      absl::StatusOr<std::vector<models::PositionPrediction>>)>;
+  using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
+
+  static std::unique_ptr<Explainer> Make(
+      std::unique_ptr<models::Backend> backend,
+      const ExplainerOptions& options);
+  virtual ~Explainer() = default;
+
+  virtual const models::ModelInfo& info() const = 0;
+  virtual const models::UnitTable& units() const = 0;
+  virtual const models::Calibration& calibration() const = 0;
+  virtual bool has_reference_prompts() const = 0;
+
+  // Checks the question and starts a search. After an ok result: any number of
+  // events, then on_done once. Errors at once, and then no callback:
+  // kInvalidArgument (EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_RANGE,
+  // OPTION_OUT_OF_RANGE, each with the field), kFailedPrecondition
+  // (NO_REFERENCE_PROMPTS), kResourceExhausted (TOO_MANY_SEARCHES).
+  virtual absl::StatusOr<SearchId> Start(Question question,
+                                         OnEvent on_event,
+                                         OnDone on_done) = 0;
+  // The search ends with kCancelled, at most one batch later. Unknown and
+  // finished ids are ignored.
+  virtual void Cancel(SearchId id) = 0;
+
+  // kInvalidArgument as Start, and TOP_K_OUT_OF_RANGE.
+  virtual void Predict(std::vector<models::TokenId> tokens,
+                       int top_k,
+                       OnPrediction on_prediction) = 0;
+
+  // Re-checks a certificate (canonical JSON) by Backend::EvaluateExactly.
+  // kInvalidArgument BAD_CERTIFICATE when it cannot be read.
+  virtual void Verify(std::string certificate_json,
+                      OnVerification on_verification) = 0;
+
+  virtual BatchCounters batch_counters() const = 0;
+};
+
+}  // namespace spar::search
