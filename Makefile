@@ -1,0 +1,43 @@
+# make demo    set up, build, explain predictions of the shipped model
+# make test    set up, build, run every test
+# Everything else is for people who work on Spar: see CONTRIBUTING.md.
+
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+PRESET ?= release
+BUILD := build/$(PRESET)
+
+.PHONY: demo test build setup configure demo-model format check bench clean
+
+demo: build
+	tools/demo.sh
+
+test: build
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+build: configure
+	cmake --build $(BUILD) -j $(JOBS)
+
+configure: setup
+	@cmake --preset $(PRESET) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+
+setup:
+	@tools/setup.sh
+	@mkdir -p build
+
+# Trains the shipped model anew: minutes on two cores.
+demo-model: build
+	$(BUILD)/bin/make_demo_model --out models/demo/model
+
+bench: build
+	@for program in $(BUILD)/bench/*; do "$$program" || exit 1; done
+
+format:
+	tools/format.sh
+
+# What .ci/run does after the tests: layers, format, headers, sanitizers, clang.
+check: setup
+	tools/check.sh
+
+clean:
+	rm -rf build
