@@ -6,7 +6,8 @@
 #   VIRTUAL_ENV      an existing virtual environment to use instead of .venv
 #   SPAR_TORCH_DIR   a LibTorch (>= 2.6, CPU or CUDA) to build against instead of
 #                    the virtual environment's torch
-#   SPAR_SETUP       "all" (default); "system": the Debian packages alone
+#   SPAR_SETUP       "all" (default); "runtime": only the Debian packages that
+#                    an installed spard and spar need to run
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,12 @@ packages=(
   clang clang-format clang-tidy libclang-rt-14-dev
   python3 python3-venv
 )
+runtime_packages=(
+  ca-certificates libgomp1 libgrpc++1.51 libprotobuf32 libabsl20220623
+  libprometheus-cpp-core1.0 libprometheus-cpp-pull1.0 libpcre2-8-0 libssl3
+  libutf8proc2
+)
+[ "${SPAR_SETUP:-all}" = runtime ] && packages=("${runtime_packages[@]}")
 
 install_packages() {
   local missing=()
