@@ -1,0 +1,16 @@
+# spar_python_test: a Python program as one ctest, run by the interpreter of the
+# virtual environment (the one that holds torch, transformers and tokenizers).
+
+find_program(SPAR_PYTHON python3 REQUIRED
+  HINTS $ENV{VIRTUAL_ENV}/bin ${PROJECT_SOURCE_DIR}/.venv/bin NO_DEFAULT_PATH)
+
+# spar_python_test(NAME SCRIPT [ARG ...]): SCRIPT is relative to the current
+# source folder. It passes when the script exits with 0. Arguments may hold
+# generator expressions, for example $<TARGET_FILE:spard>.
+function(spar_python_test name script)
+  add_test(NAME ${name}
+    COMMAND ${SPAR_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${ARGN}
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 1200
+    ENVIRONMENT "OMP_NUM_THREADS=1;HF_HUB_OFFLINE=1;TOKENIZERS_PARALLELISM=false;PYTHONDONTWRITEBYTECODE=1")
+endfunction()
