@@ -1,0 +1,44 @@
+// L5. The calls in progress: counted, reported, and refused once draining.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include <grpcpp/support/status.h>
+
+#include "base/mutex.h"
+
+namespace spar::service {
+
+// Told of every call that ends, on gRPC's threads; must not block.
+using OnCallEnd =
+    std::function<void(std::string_view method, grpc::StatusCode)>;
+
+// Thread-safe.
+class CallLedger {
+ public:
+  explicit CallLedger(OnCallEnd on_end) : on_end_(std::move(on_end)) {}
+
+  // Every Begin is answered by one End, also when it says kUnavailable
+  // (DRAINING), which the call must then answer with.
+  absl::Status Begin();
+  void End(std::string_view method, grpc::StatusCode code);
+
+  // Refuses what begins from here on.
+  void Drain();
+  // False when calls are still in progress at `deadline`.
+  bool WaitUntilEmpty(std::chrono::steady_clock::time_point deadline);
+  int live() const;
+
+ private:
+  const OnCallEnd on_end_;  // may be empty
+
+  mutable base::Mutex mu_;
+  base::CondVar empty_;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  int live_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace spar::service

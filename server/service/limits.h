@@ -1,0 +1,32 @@
+// L5. The bounds of the wire: what a request may ask, what an answer may hold.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace spar::service {
+
+// gRPC clients receive at most 4 MiB a message unless told otherwise; these
+// keep every answer below it.
+inline constexpr size_t kMaxTextBytes = 256 * 1024;  // of a request's text
+inline constexpr int kMaxTokenizedTokens = 131'072;  // of a Tokenize answer
+inline constexpr int kMaxTopK = 100;
+inline constexpr int kDefaultTopK = 5;
+inline constexpr int kMaxTokenScores = 32'768;  // of a Predict answer
+inline constexpr int kMaxNamedUnits = 4'096;    // beyond this, ids alone
+inline constexpr size_t kMaxCertificateBytes = 2 * 1024 * 1024;
+
+inline constexpr int kDefaultPageSize = 50;
+inline constexpr int kMaxPageSize = 1'000;
+
+inline constexpr int64_t kMaxSearchSeconds = 7 * 24 * 3600;
+
+// An error travels in HTTP/2 trailers, of which clients accept 8 KiB in all.
+inline constexpr size_t kMaxErrorMessageBytes = 512;
+inline constexpr size_t kMaxErrorValueBytes = 128;
+inline constexpr int kMaxErrorValues = 8;
+
+// Events that wait for a slow client; see CrystallizeCall.
+inline constexpr size_t kMaxQueuedEventBytes = 16 * 1024 * 1024;
+
+}  // namespace spar::service

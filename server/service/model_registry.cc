@@ -1,0 +1,89 @@
+#include "server/service/model_registry.h"
+
+#include <utility>
+
+#include "base/status.h"
+
+namespace spar::service {
+namespace {
+
+constexpr std::string_view kCollection = "models/";
+constexpr size_t kMaxIdBytes = 64;
+
+bool IsLetterOrDigit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool IsModelId(std::string_view id) {
+  if (id.empty() || id.size() > kMaxIdBytes || !IsLetterOrDigit(id[0])) {
+    return false;
+  }
+  for (const char c : id) {
+    if (!IsLetterOrDigit(c) && c != '.' && c != '_' && c != '-') return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string ServedModel::ResourceName() const {
+  return base::Cat(kCollection, id);
+}
+
+absl::Status CheckModelId(std::string_view id) {
+  if (IsModelId(id)) return absl::OkStatus();
+  return base::InvalidArgument(
+      "BAD_MODEL_NAME", "",
+      base::Cat("model name '", id, "': want 1 to ", kMaxIdBytes,
+                " of a-z 0-9 . _ -, beginning with a letter or a digit"),
+      {{"model", std::string(id)}});
+}
+
+absl::Status ModelRegistry::Add(ServedModel model) {
+  RETURN_IF_ERROR(CheckModelId(model.id));
+  const std::string id = model.id;
+  if (models_.count(id) > 0) {
+    const base::ErrorDetail detail{.reason = "DUPLICATE_MODEL",
+                                   .metadata = {{"model", id}}};
+    return base::Error(absl::StatusCode::kAlreadyExists,
+                       base::Cat("two models are named '", id, "'"), detail);
+  }
+  models_.emplace(id, std::move(model));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const ServedModel*> ModelRegistry::Find(
+    std::string_view resource_name, std::string_view field) const {
+  const bool prefixed =
+      resource_name.substr(0, kCollection.size()) == kCollection;
+  const std::string_view id =
+      prefixed ? resource_name.substr(kCollection.size()) : "";
+  if (!IsModelId(id)) {
+    return base::InvalidArgument(
+        "BAD_RESOURCE_NAME", field,
+        base::Cat(field, " is '", resource_name, "': want models/{model}"),
+        {{"value", std::string(resource_name)}});
+  }
+  const auto found = models_.find(std::string(id));
+  if (found == models_.end()) {
+    const base::ErrorDetail detail{
+        .reason = "MODEL_NOT_FOUND",
+        .field = std::string(field),
+        .metadata = {{"model", std::string(resource_name)}}};
+    return base::Error(absl::StatusCode::kNotFound,
+                       base::Cat("no model is named ", resource_name), detail);
+  }
+  return &found->second;
+}
+
+std::vector<const ServedModel*> ModelRegistry::List(const std::string& after,
+                                                    size_t limit) const {
+  std::vector<const ServedModel*> page;
+  for (auto it = models_.upper_bound(after);
+       it != models_.end() && page.size() < limit; ++it) {
+    page.push_back(&it->second);
+  }
+  return page;
+}
+
+}  // namespace spar::service
