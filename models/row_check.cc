@@ -1,0 +1,121 @@
+#include "models/row_check.h"
+
+#include <string>
+
+#include "base/status.h"
+
+namespace spar::models {
+namespace {
+
+using base::Cat;
+
+absl::Status CheckToken(const ModelInfo& info,
+                        TokenId token,
+                        std::string_view field) {
+  if (token >= 0 && token < info.vocab_size) return absl::OkStatus();
+  return base::InvalidArgument(
+      "TOKEN_OUT_OF_RANGE", field,
+      Cat("token ", token, ": the vocabulary has ", info.vocab_size),
+      {{"token", Cat(token)}, {"vocab_size", Cat(info.vocab_size)}});
+}
+
+absl::Status BadSize(std::string_view field,
+                     std::string_view what,
+                     size_t have,
+                     size_t want) {
+  return base::InvalidArgument("BAD_ROW", field,
+                               Cat(what, ": have ", have, ", want ", want),
+                               {{"have", Cat(have)}, {"want", Cat(want)}});
+}
+
+// What a row and a gradient row have in common.
+absl::Status CheckPrompt(const Backend& backend,
+                         const std::shared_ptr<const Prompt>& prompt,
+                         const IndexSet& positions,
+                         std::string_view row) {
+  if (prompt == nullptr) {
+    return base::InvalidArgument("BAD_ROW", Cat(row, ".prompt"),
+                                 "a row needs a prompt");
+  }
+  const ModelInfo& info = backend.info();
+  RETURN_IF_ERROR(CheckTokens(info, prompt->tokens, Cat(row, ".prompt")));
+  RETURN_IF_ERROR(
+      CheckToken(info, prompt->target, Cat(row, ".prompt.target")));
+  const size_t length = prompt->tokens.size();
+  if (static_cast<size_t>(positions.universe()) != length) {
+    return BadSize(Cat(row, ".positions"), "positions of the prompt",
+                   positions.universe(), length);
+  }
+  if (!positions.Contains(static_cast<int32_t>(length) - 1)) {
+    return base::InvalidArgument(
+        "BAD_ROW", Cat(row, ".positions"),
+        Cat("the readout position ", length - 1, " must be kept"),
+        {{"position", Cat(length - 1)}});
+  }
+  if (prompt->reference == ReferenceKind::kMean &&
+      backend.reference_prompts().empty()) {
+    return base::Error(
+        absl::StatusCode::kFailedPrecondition,
+        "the mean reference needs reference prompts; this model has none",
+        {.reason = "NO_REFERENCE_PROMPTS", .field = Cat(row, ".prompt")});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckTokens(const ModelInfo& info,
+                         std::span<const TokenId> tokens,
+                         std::string_view field) {
+  const std::string path = Cat(field, ".tokens");
+  if (tokens.empty() ||
+      tokens.size() > static_cast<size_t>(info.context_length)) {
+    return base::InvalidArgument(
+        "PROMPT_LENGTH", path,
+        Cat("prompt of ", tokens.size(), " tokens: want 1 to ",
+            info.context_length),
+        {{"tokens", Cat(tokens.size())},
+         {"context_length", Cat(info.context_length)}});
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    RETURN_IF_ERROR(CheckToken(info, tokens[i], Cat(path, "[", i, "]")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRows(const Backend& backend, std::span<const Row> rows) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::string field = Cat("rows[", i, "]");
+    const Row& row = rows[i];
+    RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions, field));
+    if (row.units.universe() != backend.units().size()) {
+      return BadSize(Cat(field, ".units"), "units of the model",
+                     row.units.universe(), backend.units().size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRows(const Backend& backend,
+                       std::span<const GradientRow> rows) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::string field = Cat("rows[", i, "]");
+    const GradientRow& row = rows[i];
+    RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions, field));
+    const size_t num_units = backend.units().size();
+    if (row.masks.size() != num_units) {
+      return BadSize(Cat(field, ".masks"), "units of the model",
+                     row.masks.size(), num_units);
+    }
+    for (size_t unit = 0; unit < num_units; ++unit) {
+      const float mask = row.masks[unit];
+      if (mask >= 0 && mask <= 1) continue;  // false for NaN
+      return base::InvalidArgument(
+          "BAD_ROW", Cat(field, ".masks[", unit, "]"),
+          Cat("mask ", mask, ": want 0 to 1"), {{"mask", Cat(mask)}});
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace spar::models

@@ -1,0 +1,26 @@
+// L1. What every backend refuses before it runs a row.
+#pragma once
+
+#include <span>
+
+#include "absl/status/status.h"
+
+#include "models/backend.h"
+
+namespace spar::models {
+
+// kInvalidArgument (TOKEN_OUT_OF_RANGE, PROMPT_LENGTH, BAD_ROW) for the first
+// row that does not fit the model; kFailedPrecondition NO_REFERENCE_PROMPTS for
+// a mean reference without reference prompts. Fields are paths as
+// "rows[3].prompt.tokens[7]".
+absl::Status CheckRows(const Backend& backend, std::span<const Row> rows);
+absl::Status CheckRows(const Backend& backend,
+                       std::span<const GradientRow> rows);
+
+// A non-empty prompt of the model's tokens, no longer than its context; `field`
+// names it in errors.
+absl::Status CheckTokens(const ModelInfo& info,
+                         std::span<const TokenId> tokens,
+                         std::string_view field);
+
+}  // namespace spar::models

@@ -1,0 +1,129 @@
+#include "models/torch/sequences.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "models/torch/aten.h"
+
+namespace spar::models {
+namespace {
+
+template <typename T>
+at::Tensor ToDevice(const std::vector<T>& values, const Decoder& decoder) {
+  return at::tensor(values, at::dtype(at::kLong)).to(decoder.device);
+}
+
+// Radians per position of pair `j`.
+double Frequency(const Rotary& rotary, int j) {
+  const double plain = std::pow(rotary.theta, -2.0 * j / rotary.dim);
+  switch (rotary.scaling) {
+    case RopeScalingKind::kNone:
+      return plain;
+    case RopeScalingKind::kLinear:
+      return plain / rotary.factor;
+    case RopeScalingKind::kLlama3:
+      break;
+  }
+  // Llama 3: long waves are stretched, short ones kept, the rest blended.
+  const double waves =
+      rotary.original_context * plain / (2 * std::numbers::pi);
+  const double low = rotary.low_frequency_factor;
+  const double high = rotary.high_frequency_factor;
+  if (waves > high) return plain;
+  if (waves < low) return plain / rotary.factor;
+  const double kept = (waves - low) / (high - low);
+  return (1 - kept) * plain / rotary.factor + kept * plain;
+}
+
+at::Tensor MakeRotation(const Rotary& rotary, const at::Tensor& ids) {
+  std::vector<double> frequencies;
+  for (int j = 0; j < rotary.dim / 2; ++j) {
+    frequencies.push_back(Frequency(rotary, j));
+  }
+  const at::Tensor angles = at::outer(
+      ids.to(at::kDouble),
+      at::tensor(frequencies, at::dtype(at::kDouble)).to(ids.device()));
+  return at::complex(angles.cos().to(at::kFloat), angles.sin().to(at::kFloat));
+}
+
+at::Tensor MakeVisible(const Sequence& sequence, int window) {
+  const int length = sequence.length();
+  at::Tensor visible = at::zeros({length, length}, at::dtype(at::kBool));
+  bool* const cells = visible.mutable_data_ptr<bool>();
+  for (int q = 0; q < length; ++q) {
+    for (int k = 0; k <= q; ++k) {
+      const bool hidden =
+          !sequence.hidden.empty() && sequence.hidden[k] && k != q;
+      const bool far =
+          window > 0 && sequence.ids[k] <= sequence.ids[q] - window;
+      cells[q * length + k] = !hidden && !far;
+    }
+  }
+  return visible;
+}
+
+}  // namespace
+
+Sequence MakeSequence(const Prompt& prompt,
+                      const IndexSet& positions,
+                      bool compact) {
+  Sequence sequence;
+  const bool reindex = prompt.position_mode == PositionMode::kReindex;
+  const int length = static_cast<int>(prompt.tokens.size());
+  for (int position = 0; position < length; ++position) {
+    const bool kept = positions.Contains(position);
+    if (!kept && (compact || reindex)) continue;
+    if (!kept && sequence.hidden.empty()) sequence.hidden.resize(length);
+    if (!kept) sequence.hidden[position] = true;
+    sequence.ids.push_back(reindex ? sequence.length() : position);
+    sequence.tokens.push_back(prompt.tokens[position]);
+  }
+  return sequence;
+}
+
+std::vector<Run> MakeRuns(const std::vector<int>& lengths) {
+  std::vector<Run> runs;
+  int64_t token = 0;
+  for (int i = 0; i < static_cast<int>(lengths.size()); ++i) {
+    if (runs.empty() || runs.back().length != lengths[i]) {
+      runs.push_back({.first = i, .length = lengths[i], .first_token = token});
+    }
+    ++runs.back().count;
+    token += lengths[i];
+  }
+  return runs;
+}
+
+SequenceBatch::SequenceBatch(const Decoder& decoder,
+                             std::vector<Sequence> sequences)
+    : decoder_(decoder), sequences_(std::move(sequences)) {
+  std::vector<int64_t> tokens, ids, last_tokens;
+  std::vector<int> lengths;
+  for (const Sequence& sequence : sequences_) {
+    tokens.insert(tokens.end(), sequence.tokens.begin(), sequence.tokens.end());
+    ids.insert(ids.end(), sequence.ids.begin(), sequence.ids.end());
+    lengths.push_back(sequence.length());
+    last_tokens.push_back(static_cast<int64_t>(tokens.size()) - 1);
+  }
+  runs_ = MakeRuns(lengths);
+  tokens_ = ToDevice(tokens, decoder);
+  ids_ = ToDevice(ids, decoder);
+  last_tokens_ = ToDevice(last_tokens, decoder);
+  if (decoder.spec.positions == PositionKind::kRotary) {
+    rotation_ = MakeRotation(decoder.spec.rotary, ids_);
+  }
+}
+
+const at::Tensor& SequenceBatch::Visible(int index, int window) {
+  const auto [entry, is_new] = visible_.try_emplace({index, window});
+  if (!is_new) return entry->second;
+  const Sequence& sequence = sequences_[index];
+  const bool reaches =
+      window > 0 && sequence.ids.back() - sequence.ids.front() >= window;
+  if (reaches || !sequence.hidden.empty()) {
+    entry->second = MakeVisible(sequence, window).to(decoder_.device);
+  }
+  return entry->second;
+}
+
+}  // namespace spar::models
