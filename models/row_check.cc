@@ -23,7 +23,7 @@ absl::Status BadSize(std::string_view field,
                      std::string_view what,
                      size_t have,
                      size_t want) {
-  return base::InvalidArgument("BAD_ROW", field,
+  return base::InvalidArgument("ROW_OUT_OF_RANGE", field,
                                Cat(what, ": have ", have, ", want ", want),
                                {{"have", Cat(have)}, {"want", Cat(want)}});
 }
@@ -34,13 +34,12 @@ absl::Status CheckPrompt(const Backend& backend,
                          const IndexSet& positions,
                          std::string_view row) {
   if (prompt == nullptr) {
-    return base::InvalidArgument("BAD_ROW", Cat(row, ".prompt"),
-                                 "a row needs a prompt");
+    return base::InvalidArgument("EMPTY_PROMPT", Cat(row, ".prompt"),
+                                 "a row of no prompt");
   }
   const ModelInfo& info = backend.info();
   RETURN_IF_ERROR(CheckTokens(info, prompt->tokens, Cat(row, ".prompt")));
-  RETURN_IF_ERROR(
-      CheckToken(info, prompt->target, Cat(row, ".prompt.target")));
+  RETURN_IF_ERROR(CheckToken(info, prompt->target, Cat(row, ".prompt.target")));
   const size_t length = prompt->tokens.size();
   if (static_cast<size_t>(positions.universe()) != length) {
     return BadSize(Cat(row, ".positions"), "positions of the prompt",
@@ -48,7 +47,7 @@ absl::Status CheckPrompt(const Backend& backend,
   }
   if (!positions.Contains(static_cast<int32_t>(length) - 1)) {
     return base::InvalidArgument(
-        "BAD_ROW", Cat(row, ".positions"),
+        "READOUT_REMOVED", Cat(row, ".positions"),
         Cat("the readout position ", length - 1, " must be kept"),
         {{"position", Cat(length - 1)}});
   }
@@ -71,11 +70,11 @@ absl::Status CheckTokens(const ModelInfo& info,
   if (tokens.empty() ||
       tokens.size() > static_cast<size_t>(info.context_length)) {
     return base::InvalidArgument(
-        "PROMPT_LENGTH", path,
+        tokens.empty() ? "EMPTY_PROMPT" : "PROMPT_TOO_LONG", path,
         Cat("prompt of ", tokens.size(), " tokens: want 1 to ",
             info.context_length),
         {{"tokens", Cat(tokens.size())},
-         {"context_length", Cat(info.context_length)}});
+         {"max_tokens", Cat(info.context_length)}});
   }
   for (size_t i = 0; i < tokens.size(); ++i) {
     RETURN_IF_ERROR(CheckToken(info, tokens[i], Cat(path, "[", i, "]")));
@@ -111,7 +110,7 @@ absl::Status CheckRows(const Backend& backend,
       const float mask = row.masks[unit];
       if (mask >= 0 && mask <= 1) continue;  // false for NaN
       return base::InvalidArgument(
-          "BAD_ROW", Cat(field, ".masks[", unit, "]"),
+          "MASK_OUT_OF_RANGE", Cat(field, ".masks[", unit, "]"),
           Cat("mask ", mask, ": want 0 to 1"), {{"mask", Cat(mask)}});
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -9,10 +10,11 @@
 
 namespace spar::models {
 
-// kInvalidArgument (TOKEN_OUT_OF_RANGE, PROMPT_LENGTH, BAD_ROW) for the first
-// row that does not fit the model; kFailedPrecondition NO_REFERENCE_PROMPTS for
-// a mean reference without reference prompts. Fields are paths as
-// "rows[3].prompt.tokens[7]".
+// For the first row that does not fit the model kInvalidArgument EMPTY_PROMPT,
+// PROMPT_TOO_LONG, TOKEN_OUT_OF_RANGE, ROW_OUT_OF_RANGE (a set over another
+// universe), READOUT_REMOVED or MASK_OUT_OF_RANGE; kFailedPrecondition
+// NO_REFERENCE_PROMPTS for a mean reference without reference prompts. Fields
+// are paths as "rows[3].prompt.tokens[7]".
 absl::Status CheckRows(const Backend& backend, std::span<const Row> rows);
 absl::Status CheckRows(const Backend& backend,
                        std::span<const GradientRow> rows);

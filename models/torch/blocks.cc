@@ -169,14 +169,14 @@ at::Tensor MixValues(const Decoder& decoder,
   }
   std::vector<at::Tensor> mixed;
   for (const Run& run : nodes.runs) {
-    const at::Tensor run_q =
-        last_only ? q.narrow(0, run.first, run.count)
-                  : q.narrow(0, run.first_token, run.tokens());
-    mixed.push_back(AttendRun(
-        run, run_q, k.narrow(0, run.first_token, run.tokens()),
-        v.narrow(0, run.first_token, run.tokens()),
-        VisibleKeys(batch, nodes, run, spec.sliding_window),
-        spec.attention_scale));
+    const at::Tensor run_q = last_only
+                                 ? q.narrow(0, run.first, run.count)
+                                 : q.narrow(0, run.first_token, run.tokens());
+    mixed.push_back(
+        AttendRun(run, run_q, k.narrow(0, run.first_token, run.tokens()),
+                  v.narrow(0, run.first_token, run.tokens()),
+                  VisibleKeys(batch, nodes, run, spec.sliding_window),
+                  spec.attention_scale));
   }
   return mixed.size() == 1 ? mixed[0] : at::cat(mixed);
 }

@@ -1,4 +1,4 @@
-#include "models/torch/dense_forward.h"
+#include "models/torch/masked_forward.h"
 
 #include "models/torch/aten.h"
 
@@ -10,7 +10,7 @@ class Forward {
  public:
   Forward(const Decoder& decoder,
           SequenceBatch& batch,
-          const DenseOptions& options)
+          const MaskOptions& options)
       : decoder_(decoder),
         spec_(decoder.spec),
         batch_(batch),
@@ -22,8 +22,8 @@ class Forward {
                                batch.sequences()[i].length(),
                                static_cast<int64_t>(i));
     }
-    mask_rows_ = at::tensor(sequence_of_token, at::dtype(at::kLong))
-                     .to(decoder.device);
+    mask_rows_ =
+        at::tensor(sequence_of_token, at::dtype(at::kLong)).to(decoder.device);
     if (options.reference != nullptr) {
       reference_rows_ = options.reference->Rows(batch.ids());
     }
@@ -36,10 +36,9 @@ class Forward {
                              options_.last_layer_last_only &&
                              layer == spec_.num_layers - 1;
       x = Layer(layer, x, only_last);
-      if (only_last) return Logits(decoder_, x);
+      if (only_last) return x;
     }
-    if (options_.last_only) x = x.index_select(0, nodes_.last_tokens);
-    return Logits(decoder_, x);
+    return options_.last_only ? x.index_select(0, nodes_.last_tokens) : x;
   }
 
  private:
@@ -48,9 +47,9 @@ class Forward {
     const auto last = [&](const at::Tensor& tokens) {
       return only_last ? tokens.index_select(0, nodes_.last_tokens) : tokens;
     };
-    at::Tensor heads = MixValues(
-        decoder_, layer, weights.attention, batch_, nodes_,
-        Normalize(decoder_, weights.attention_norm, x), only_last);
+    at::Tensor heads =
+        MixValues(decoder_, layer, weights.attention, batch_, nodes_,
+                  Normalize(decoder_, weights.attention_norm, x), only_last);
     if (options_.see_heads) options_.see_heads(layer, heads);
     if (only_last) ReadoutOnly();
     const at::Tensor stream = last(x);
@@ -58,8 +57,8 @@ class Forward {
     const at::Tensor mixed =
         stream + at::addmm(weights.o_bias, heads, weights.attention.o);
     const at::Tensor read = spec_.parallel_residual ? stream : mixed;
-    at::Tensor neurons = Activate(
-        decoder_, weights.mlp, Normalize(decoder_, weights.mlp_norm, read));
+    at::Tensor neurons = Activate(decoder_, weights.mlp,
+                                  Normalize(decoder_, weights.mlp_norm, read));
     if (options_.see_neurons) options_.see_neurons(layer, neurons);
     neurons = MaskNeurons(layer, neurons);
     return mixed + at::addmm(weights.down_bias, neurons, weights.mlp.down);
@@ -89,17 +88,16 @@ class Forward {
 
   at::Tensor MaskHeads(int layer, const at::Tensor& heads) {
     if (!options_.masks.defined()) return heads;
-    return Mask(heads.unflatten(1, {spec_.num_heads, spec_.head_dim}),
-                FirstUnit(layer),
-                options_.reference ? options_.reference->heads[layer]
-                                   : at::Tensor());
+    return Mask(
+        heads.unflatten(1, {spec_.num_heads, spec_.head_dim}), FirstUnit(layer),
+        options_.reference ? options_.reference->heads[layer] : at::Tensor());
   }
 
   at::Tensor MaskNeurons(int layer, const at::Tensor& neurons) {
     if (!options_.masks.defined()) return neurons;
-    return Mask(neurons.unsqueeze(2), FirstUnit(layer) + spec_.num_heads,
-                options_.reference ? options_.reference->neurons[layer]
-                                   : at::Tensor());
+    return Mask(
+        neurons.unsqueeze(2), FirstUnit(layer) + spec_.num_heads,
+        options_.reference ? options_.reference->neurons[layer] : at::Tensor());
   }
 
   int64_t FirstUnit(int layer) const {
@@ -109,7 +107,7 @@ class Forward {
   const Decoder& decoder_;
   const DecoderSpec& spec_;
   SequenceBatch& batch_;
-  const DenseOptions& options_;
+  const MaskOptions& options_;
   const Nodes nodes_;
   at::Tensor mask_rows_;       // [tokens]: its sequence
   at::Tensor reference_rows_;  // [tokens]: its row of the reference
@@ -121,9 +119,14 @@ at::Tensor ReferenceValues::Rows(const at::Tensor& ids) const {
   return ids.clamp_max(last_row);
 }
 
-at::Tensor DenseForward(const Decoder& decoder,
-                        SequenceBatch& batch,
-                        const DenseOptions& options) {
+void ReferenceValues::MoveTo(at::Device device) {
+  for (at::Tensor& values : heads) values = values.to(device);
+  for (at::Tensor& values : neurons) values = values.to(device);
+}
+
+at::Tensor MaskedForward(const Decoder& decoder,
+                         SequenceBatch& batch,
+                         const MaskOptions& options) {
   return Forward(decoder, batch, options).Run();
 }
 

@@ -22,16 +22,17 @@ struct ReferenceValues {
 
   // The row of each position id of `ids`.
   at::Tensor Rows(const at::Tensor& ids) const;
+  void MoveTo(at::Device device);
 };
 
-struct DenseOptions {
+struct MaskOptions {
   // [sequences, units], in the decoder's dtype; undefined: all on.
   at::Tensor masks = {};
   const ReferenceValues* reference = nullptr;  // null: zero
-  // Logits at each sequence's last token only, [sequences, vocab]; else at
-  // every token, [tokens, vocab].
+  // The result is of each sequence's last token only, [sequences, width]; else
+  // of every token, [tokens, width].
   bool last_only = true;
-  // Skips all but the last token in the last layer; needs last_only.
+  // Computes nothing but the last token in the last layer; needs last_only.
   bool last_layer_last_only = true;
   // Called with each layer's own values: heads [tokens, heads * head_dim],
   // then neurons [tokens, neurons].
@@ -40,9 +41,10 @@ struct DenseOptions {
       nullptr;
 };
 
-// Logits in float32. Differentiable in the masks when grad mode is on.
-at::Tensor DenseForward(const Decoder& decoder,
-                        SequenceBatch& batch,
-                        const DenseOptions& options);
+// The residual stream before the final norm. Differentiable in the masks when
+// grad mode is on.
+at::Tensor MaskedForward(const Decoder& decoder,
+                         SequenceBatch& batch,
+                         const MaskOptions& options);
 
 }  // namespace spar::models

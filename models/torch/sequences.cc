@@ -25,8 +25,7 @@ double Frequency(const Rotary& rotary, int j) {
       break;
   }
   // Llama 3: long waves are stretched, short ones kept, the rest blended.
-  const double waves =
-      rotary.original_context * plain / (2 * std::numbers::pi);
+  const double waves = rotary.original_context * plain / (2 * std::numbers::pi);
   const double low = rotary.low_frequency_factor;
   const double high = rotary.high_frequency_factor;
   if (waves > high) return plain;
@@ -63,6 +62,12 @@ at::Tensor MakeVisible(const Sequence& sequence, int window) {
 }
 
 }  // namespace
+
+Sequence WholeSequence(std::span<const TokenId> tokens) {
+  Sequence sequence{.tokens = {tokens.begin(), tokens.end()}};
+  for (int i = 0; i < sequence.length(); ++i) sequence.ids.push_back(i);
+  return sequence;
+}
 
 Sequence MakeSequence(const Prompt& prompt,
                       const IndexSet& positions,

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -27,6 +29,9 @@ struct Sequence {
   int length() const { return static_cast<int>(tokens.size()); }
   friend bool operator==(const Sequence&, const Sequence&) = default;
 };
+
+// A whole prompt.
+Sequence WholeSequence(std::span<const TokenId> tokens);
 
 // The sequence of a row; the full prompt with hidden keys unless `compact`.
 // kReindex always compacts.

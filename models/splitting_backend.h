@@ -1,0 +1,48 @@
+// L1. Halves a batch that does not fit in memory.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/backend.h"
+
+namespace spar::models {
+
+// A Backend that answers as the one it owns does, but runs a batch refused with
+// kResourceExhausted as two halves, and those as quarters; only a single row
+// that does not fit is refused, with the inner backend's error and its numbers.
+// Remembers nothing between calls. Not thread-safe, as every Backend.
+class SplittingBackend final : public Backend {
+ public:
+  explicit SplittingBackend(std::unique_ptr<Backend> inner);
+
+  const ModelInfo& info() const override { return inner_->info(); }
+  const UnitTable& units() const override { return inner_->units(); }
+  const Calibration& calibration() const override {
+    return inner_->calibration();
+  }
+  std::span<const std::vector<TokenId>> reference_prompts() const override {
+    return inner_->reference_prompts();
+  }
+  absl::StatusOr<std::string> ReferenceDigest(ReferenceKind kind) override {
+    return inner_->ReferenceDigest(kind);
+  }
+  absl::StatusOr<std::vector<RowResult>> Evaluate(
+      std::span<const Row> rows) override;
+  absl::StatusOr<std::vector<RowGradient>> Gradients(
+      std::span<const GradientRow> rows) override;
+  absl::StatusOr<double> EvaluateExactly(const Row& row) override {
+    return inner_->EvaluateExactly(row);
+  }
+  absl::StatusOr<std::vector<PositionPrediction>> Predict(
+      std::span<const TokenId> tokens, int top_k) override {
+    return inner_->Predict(tokens, top_k);
+  }
+
+ private:
+  const std::unique_ptr<Backend> inner_;
+};
+
+}  // namespace spar::models

@@ -1,0 +1,27 @@
+// L1t. From logits to the numbers a caller asked for.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "models/backend.h"
+
+namespace spar::models {
+
+// Per row of logits [n, vocab] (float32) with its target. Throws c10::Error.
+std::vector<RowResult> ReadMargins(const at::Tensor& logits,
+                                   const std::vector<TokenId>& targets);
+
+// target - logsumexp(others), [n]; differentiable.
+at::Tensor SmoothMargins(const at::Tensor& logits,
+                         const std::vector<TokenId>& targets);
+
+// Per row of logits the best `top_k`; `next[i]`, where there is one, is the
+// token whose log-probability row i reports.
+std::vector<PositionPrediction> ReadPredictions(const at::Tensor& logits,
+                                                std::span<const TokenId> next,
+                                                int top_k);
+
+}  // namespace spar::models
