@@ -1,0 +1,89 @@
+#include "models/snapshot/digest_cache.h"
+
+#include <atomic>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "models/digest.h"
+
+namespace spar::models {
+namespace {
+
+constexpr char kVersion[] = "spar-weights-digest-1";
+constexpr size_t kMaxEntryBytes = 4096;
+
+// "version\nkey\ndigest\nchecksum\n".
+std::string EntryText(const std::string& key, const std::string& digest) {
+  const std::string body = base::Cat(kVersion, "\n", key, "\n", digest, "\n");
+  return base::Cat(body, Sha256Hex(body), "\n");
+}
+
+bool IsHexDigest(std::string_view text) {
+  return text.size() == 64 &&
+         text.find_first_not_of("0123456789abcdef") == text.npos;
+}
+
+}  // namespace
+
+DigestCache::DigestCache(std::filesystem::path folder)
+    : folder_(std::move(folder)) {}
+
+std::string DigestCache::Key(const std::vector<FileIdentity>& files,
+                             const std::vector<std::string>& tensors) {
+  Sha256 sha;
+  for (const FileIdentity& file : files) {
+    sha.Update(base::Cat(file.path.size(), ":", file.path, " ", file.size_bytes,
+                         " ", file.device, " ", file.inode, " ",
+                         file.modified_ns, " ", file.changed_ns, "\n"));
+  }
+  for (const std::string& tensor : tensors) {
+    sha.Update(base::Cat(tensor.size(), ":", tensor, "\n"));
+  }
+  return sha.HexDigest();
+}
+
+std::filesystem::path DigestCache::EntryPath(const std::string& key) const {
+  return folder_ / base::Cat("weights-", key);
+}
+
+std::optional<std::string> DigestCache::Find(const std::string& key) const {
+  if (folder_.empty()) return std::nullopt;
+  const absl::StatusOr<std::string> text =
+      ReadWholeFile(EntryPath(key), kMaxEntryBytes);
+  if (!text.ok()) return std::nullopt;
+  const size_t begin = base::Cat(kVersion, "\n", key, "\n").size();
+  if (text->size() < begin + 64) return std::nullopt;
+  const std::string digest = text->substr(begin, 64);
+  if (!IsHexDigest(digest) || *text != EntryText(key, digest)) {
+    return std::nullopt;
+  }
+  return digest;
+}
+
+void DigestCache::Keep(const std::string& key,
+                       const std::string& digest) const {
+  if (folder_.empty()) return;
+  static std::atomic<int> counter = 0;
+  const std::filesystem::path path = EntryPath(key);
+  const std::filesystem::path partial =
+      base::Cat(path.string(), ".", getpid(), ".", counter++, ".partial");
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  std::ofstream file(partial, std::ios::binary);
+  file << EntryText(key, digest);
+  file.close();
+  if (file.good()) std::filesystem::rename(partial, path, error);
+  if (file.fail() || error) {
+    base::LogWarning(base::Cat("cannot keep the weights digest in ",
+                               path.string(), ": ",
+                               error ? error.message() : "write failed"));
+    std::filesystem::remove(partial, error);
+  }
+}
+
+}  // namespace spar::models
