@@ -50,12 +50,14 @@ TEST_P(TorchBackendTest, AgreesWithTheDenseFloat64Checker) {
   }
 }
 
+std::string ModelName(const testing::TestParamInfo<NamedModel>& model) {
+  return model.param.name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models,
                          TorchBackendTest,
                          testing::ValuesIn(SmallModels()),
-                         [](const testing::TestParamInfo<NamedModel>& info) {
-                           return info.param.name;
-                         });
+                         ModelName);
 
 }  // namespace
 }  // namespace spar::models
