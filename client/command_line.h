@@ -1,0 +1,74 @@
+// L5. The arguments of `spar` as a value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/style.h"
+
+#include "spar/v1/explanation_service.pb.h"
+
+namespace spar::client {
+
+// What `spar` exits with; `spar --help` and docs/command-line.md say the same.
+enum ExitCode : int {
+  kExitOk = 0,                  // done; a search that CRYSTALLIZED
+  kExitInvalidCertificate = 1,  // verify: something does not hold
+  kExitUsage = 2,               // bad arguments or an unreadable file
+  kExitOtherVerdict = 3,        // crystallize: any other verdict
+  kExitRpcError = 4,            // the server refused, or cannot be reached
+  kExitOutputFailed = 5,        // output or certificate could not be written
+  kExitInterrupted = 130,       // Ctrl-C
+};
+
+enum class Command {
+  kModels,
+  kTokenize,
+  kPredict,
+  kCrystallize,
+  kVerify,
+  kWait
+};
+
+enum class OutputFormat { kText, kJson };
+
+struct CommandLine {
+  Command command = Command::kModels;
+
+  // Global.
+  std::string server = "127.0.0.1:7430";
+  std::string model = {};                                // "": the only one
+  std::optional<double> timeout_seconds = std::nullopt;  // of one call
+  OutputFormat output = OutputFormat::kText;
+  ColorWhen color = ColorWhen::kAuto;
+
+  // tokenize, predict, crystallize: exactly one of the two.
+  std::optional<std::string> prompt_text = std::nullopt;  // "-": stdin
+  std::vector<int32_t> prompt_tokens = {};
+  bool ignore_special_tokens = false;
+
+  // predict.
+  int top_k = 0;
+  bool every_position = false;
+
+  // crystallize.
+  std::optional<std::string> target_text = std::nullopt;
+  std::optional<int32_t> target_id = std::nullopt;
+  v1::CrystallizeOptions options = {};
+  std::string certificate_path = {};  // to write; "": none
+  bool always_progress = false;       // also where stderr is no screen
+
+  // verify: the certificate to read, "-": stdin. wait: the health service.
+  std::string argument = {};
+};
+
+// Reads argv and SPAR_SERVER. Nothing when the program should end at once:
+// after --help (written to stdout; kExitOk) or a mistake (explained on stderr;
+// kExitUsage), and then `exit_code` says with what.
+std::optional<CommandLine> ParseCommandLine(int argc,
+                                            const char* const* argv,
+                                            int& exit_code);
+
+}  // namespace spar::client

@@ -1,0 +1,19 @@
+// L5. The commands of `spar`: each prints its answer and returns an exit code.
+#pragma once
+
+#include "client/interrupt.h"
+#include "client/session.h"
+
+namespace spar::client {
+
+int RunModels(Session& session);
+int RunTokenize(Session& session);
+int RunPredict(Session& session);
+int RunVerify(Session& session);
+int RunWait(Session& session);
+
+// Events and progress while it searches, then the report; writes the
+// certificate. `interrupt` cancels the search on the server.
+int RunCrystallize(Session& session, Interrupt& interrupt);
+
+}  // namespace spar::client

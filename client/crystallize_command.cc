@@ -1,0 +1,118 @@
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "client/commands.h"
+#include "client/explanation_text.h"
+#include "client/progress_line.h"
+
+#include "base/status.h"
+
+namespace spar::client {
+namespace {
+
+// Whether a certificate can be written there. A long search should not end
+// with a mistyped path, so this comes first; it changes no file's content.
+bool CanWrite(const std::string& path) {
+  std::FILE* const file = std::fopen(path.c_str(), "ab");
+  return file != nullptr && std::fclose(file) == 0;
+}
+
+bool Write(const std::string& path, const std::string& text) {
+  std::FILE* const file = std::fopen(path.c_str(), "wb");
+  if (file == nullptr) return false;
+  const bool whole =
+      std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  return std::fclose(file) == 0 && whole;
+}
+
+std::string CannotWrite(const std::string& path) {
+  return base::Cat("cannot write ", path, ": ", std::strerror(errno));
+}
+
+v1::CrystallizeRequest RequestOf(const CommandLine& line,
+                                 const std::string& model,
+                                 const v1::Prompt& prompt) {
+  v1::CrystallizeRequest request;
+  request.set_model(model);
+  *request.mutable_prompt() = prompt;
+  if (line.target_text) request.set_target_text(*line.target_text);
+  if (line.target_id) request.set_target_id(*line.target_id);
+  *request.mutable_options() = line.options;
+  return request;
+}
+
+// Runs the search and shows its events.
+absl::StatusOr<v1::Explanation> Search(Session& session,
+                                       const v1::CrystallizeRequest& request,
+                                       std::stop_token stop) {
+  const bool shows_progress =
+      !session.json() &&
+      (session.error_style().live || session.line().always_progress);
+  ProgressLine progress(stderr, session.error_style());
+  return session.client().Crystallize(
+      request,
+      [&](const v1::CrystallizeEvent& event) {
+        if (shows_progress) progress.Show(event);
+        if (!session.json()) return;
+        v1::CrystallizeResponse response;
+        *response.mutable_event() = event;
+        session.PrintJson(response);
+      },
+      stop);
+}
+
+int WriteCertificate(Session& session, const v1::Explanation& explanation) {
+  const std::string& path = session.line().certificate_path;
+  if (!explanation.has_certificate()) {
+    return session.FailOutput(base::Cat("there is no certificate to write to ",
+                                        path, ": the search ended as ",
+                                        VerdictName(explanation.verdict())));
+  }
+  if (!Write(path, explanation.certificate().canonical_json())) {
+    return session.FailOutput(CannotWrite(path));
+  }
+  return kExitOk;
+}
+
+void Report(Session& session,
+            const v1::Explanation& explanation,
+            const v1::Model& model) {
+  if (!session.json()) {
+    session.Print(FormatExplanation(explanation, model, session.style()));
+    return;
+  }
+  v1::CrystallizeResponse response;
+  *response.mutable_explanation() = explanation;
+  session.PrintJson(response);
+}
+
+}  // namespace
+
+int RunCrystallize(Session& session, Interrupt& interrupt) {
+  const CommandLine& line = session.line();
+  const auto prompt = session.ReadPrompt();
+  if (!prompt.ok()) return session.FailUsage(base::MessageOf(prompt.status()));
+  const auto model = session.client().GetModel(line.model);
+  if (!model.ok()) return session.Fail(model.status());
+  const std::string& path = line.certificate_path;
+  if (!path.empty() && !CanWrite(path)) {
+    return session.FailOutput(CannotWrite(path));
+  }
+  const std::stop_token stop = interrupt.Arm();
+  const auto explanation =
+      Search(session, RequestOf(line, model->name(), *prompt), stop);
+  if (!explanation.ok()) {
+    const int code = session.Fail(explanation.status());
+    return stop.stop_requested() ? kExitInterrupted : code;
+  }
+  Report(session, *explanation, *model);
+  const bool crystallized = explanation->verdict() == v1::VERDICT_CRYSTALLIZED;
+  const int code = session.Finish(crystallized ? kExitOk : kExitOtherVerdict);
+  if (path.empty()) return code;
+  const int written = WriteCertificate(session, *explanation);
+  return crystallized && code == kExitOk ? written : code;
+}
+
+}  // namespace spar::client

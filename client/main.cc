@@ -1,0 +1,38 @@
+// L5. `spar`, the command line.
+#include "client/command_line.h"
+#include "client/commands.h"
+#include "client/interrupt.h"
+#include "client/session.h"
+
+namespace {
+
+using spar::client::Command;
+
+int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
+  switch (session.line().command) {
+    case Command::kModels:
+      return RunModels(session);
+    case Command::kTokenize:
+      return RunTokenize(session);
+    case Command::kPredict:
+      return RunPredict(session);
+    case Command::kCrystallize:
+      return RunCrystallize(session, interrupt);
+    case Command::kVerify:
+      return RunVerify(session);
+    case Command::kWait:
+      return RunWait(session);
+  }
+  return spar::client::kExitUsage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int exit_code = spar::client::kExitOk;
+  const auto line = spar::client::ParseCommandLine(argc, argv, exit_code);
+  if (!line) return exit_code;
+  spar::client::Interrupt interrupt;
+  spar::client::Session session(*line);
+  return Run(session, interrupt);
+}

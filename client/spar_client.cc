@@ -1,0 +1,218 @@
+#include "client/spar_client.h"
+
+#include <limits>
+#include <utility>
+
+#include "client/rpc_status.h"
+#include <grpcpp/grpcpp.h>
+
+#include "base/status.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "spar/v1/explanation_service.grpc.pb.h"
+#include "spar/v1/model_service.grpc.pb.h"
+
+namespace spar::client {
+namespace {
+
+constexpr char kCollection[] = "models/";
+constexpr int kMaxReceiveBytes = 64 << 20;
+constexpr int kFirstReconnectMillis = 100;
+
+bool IsLoopback(std::string_view target) {
+  return target.starts_with("127.") || target.starts_with("localhost") ||
+         target.starts_with("[::1]");
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+                   kFirstReconnectMillis);
+  // A web proxy of the environment cannot reach this machine's loopback.
+  if (IsLoopback(target)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+void SetTimeout(std::chrono::milliseconds timeout,
+                grpc::ClientContext& context) {
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+}
+
+// One unary call: `method` is a member of `stub`.
+template <typename Response, typename Stub, typename Method, typename Request>
+absl::StatusOr<Response> Call(Stub& stub,
+                              Method method,
+                              const Request& request,
+                              std::chrono::milliseconds timeout) {
+  grpc::ClientContext context;
+  SetTimeout(timeout, context);
+  Response response;
+  RETURN_IF_ERROR(FromGrpc((stub.*method)(&context, request, &response)));
+  return response;
+}
+
+}  // namespace
+
+struct Client::Stubs {
+  explicit Stubs(std::shared_ptr<grpc::Channel> channel)
+      : models(channel), explanations(channel), health(channel) {}
+
+  v1::ModelService::Stub models;
+  v1::ExplanationService::Stub explanations;
+  grpc::health::v1::Health::Stub health;
+};
+
+Client::Client(const ClientOptions& options)
+    : options_(options),
+      stubs_(std::make_unique<Stubs>(MakeChannel(options.target))) {}
+
+Client::~Client() = default;
+
+absl::StatusOr<std::vector<v1::Model>> Client::ListModels() {
+  std::vector<v1::Model> models;
+  v1::ListModelsRequest request;
+  do {
+    ASSIGN_OR_RETURN(v1::ListModelsResponse response,
+                     Call<v1::ListModelsResponse>(
+                         stubs_->models, &v1::ModelService::Stub::ListModels,
+                         request, options_.unary_timeout));
+    models.insert(models.end(), response.models().begin(),
+                  response.models().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return models;
+}
+
+absl::StatusOr<v1::Model> Client::GetModel(std::string_view name) {
+  if (!name.empty()) {
+    v1::GetModelRequest request;
+    request.set_name(ModelName(name));
+    ASSIGN_OR_RETURN(v1::GetModelResponse response,
+                     Call<v1::GetModelResponse>(
+                         stubs_->models, &v1::ModelService::Stub::GetModel,
+                         request, options_.unary_timeout));
+    return response.model();
+  }
+  ASSIGN_OR_RETURN(std::vector<v1::Model> models, ListModels());
+  if (models.size() == 1) return std::move(models.front());
+  if (models.empty()) {
+    return base::Error(absl::StatusCode::kFailedPrecondition,
+                       "the server holds no model", {.reason = "NO_MODEL"});
+  }
+  std::string names;
+  for (const v1::Model& model : models) {
+    names += base::Cat(names.empty() ? "" : ", ", model.name());
+  }
+  return base::Error(absl::StatusCode::kFailedPrecondition,
+                     base::Cat("the server holds several models: ", names),
+                     {.reason = "SEVERAL_MODELS",
+                      .field = "model",
+                      .metadata = {{"models", names}}});
+}
+
+absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
+    const v1::TokenizeRequest& request) {
+  return Call<v1::TokenizeResponse>(stubs_->models,
+                                    &v1::ModelService::Stub::Tokenize, request,
+                                    options_.unary_timeout);
+}
+
+absl::StatusOr<v1::PredictResponse> Client::Predict(
+    const v1::PredictRequest& request) {
+  return Call<v1::PredictResponse>(stubs_->models,
+                                   &v1::ModelService::Stub::Predict, request,
+                                   options_.unary_timeout);
+}
+
+absl::StatusOr<v1::VerifyResponse> Client::Verify(
+    const v1::VerifyRequest& request) {
+  return Call<v1::VerifyResponse>(stubs_->explanations,
+                                  &v1::ExplanationService::Stub::Verify,
+                                  request, options_.verify_timeout);
+}
+
+absl::StatusOr<v1::Explanation> Client::Crystallize(
+    const v1::CrystallizeRequest& request,
+    const OnEvent& on_event,
+    std::stop_token stop) {
+  grpc::ClientContext context;
+  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stubs_->explanations.Crystallize(&context, request);
+  std::optional<v1::Explanation> explanation;
+  int64_t num_events = 0;
+  bool gap = false;
+  v1::CrystallizeResponse response;
+  while (stream->Read(&response)) {
+    if (response.has_explanation()) {
+      explanation = std::move(*response.mutable_explanation());
+    } else if (response.has_event()) {
+      gap = gap || response.event().sequence() != ++num_events;
+      if (on_event) on_event(response.event());
+    }
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError("the search was cancelled by its client");
+  }
+  RETURN_IF_ERROR(status);
+  if (gap) return absl::DataLossError("events of the stream are missing");
+  if (!explanation) {
+    return absl::DataLossError("the stream ended without an explanation");
+  }
+  return *std::move(explanation);
+}
+
+absl::Status Client::WaitUntilServing(std::string_view service,
+                                      std::chrono::milliseconds timeout) {
+  using Response = grpc::health::v1::HealthCheckResponse;
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(std::string(service));
+  grpc::ClientContext context;
+  SetTimeout(timeout, context);
+  context.set_wait_for_ready(true);
+  const auto stream = stubs_->health.Watch(&context, request);
+  Response response;
+  absl::Status verdict = absl::UnavailableError("the health watch ended");
+  while (stream->Read(&response)) {
+    if (response.status() == Response::SERVING) {
+      verdict = absl::OkStatus();
+    } else if (response.status() == Response::SERVICE_UNKNOWN) {
+      verdict = absl::NotFoundError(base::AbslView(
+          base::Cat("the server has no service \"", service, "\"")));
+    } else {
+      continue;
+    }
+    context.TryCancel();
+    stream->Finish();
+    return verdict;
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  return status.ok() ? verdict : status;
+}
+
+std::string ModelName(std::string_view name) {
+  if (name.starts_with(kCollection)) return std::string(name);
+  return base::Cat(kCollection, name);
+}
+
+absl::StatusOr<std::vector<int32_t>> UnpackIds(
+    const google::protobuf::RepeatedField<int32_t>& deltas) {
+  std::vector<int32_t> ids;
+  ids.reserve(static_cast<size_t>(deltas.size()));
+  int64_t id = 0;
+  for (const int32_t delta : deltas) {
+    const bool first = ids.empty();
+    id += delta;
+    if (delta < (first ? 0 : 1) || id > std::numeric_limits<int32_t>::max()) {
+      return absl::DataLossError(
+          base::AbslView(base::Cat("packed ids do not ascend: difference ",
+                                   delta, " after ", ids.size(), " ids")));
+    }
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
+}  // namespace spar::client
