@@ -4,8 +4,9 @@
 
 namespace spar::service {
 
-absl::Status CallLedger::Begin() {
+absl::Status CallLedger::Begin(std::string_view method) {
   base::MutexLock lock(mu_);
+  ++live_by_method_[method];
   ++live_;
   if (!draining_) return absl::OkStatus();
   const base::ErrorDetail detail{.reason = "DRAINING"};
@@ -16,6 +17,7 @@ absl::Status CallLedger::Begin() {
 void CallLedger::End(std::string_view method, grpc::StatusCode code) {
   if (on_end_) on_end_(method, code);
   base::MutexLock lock(mu_);
+  --live_by_method_[method];
   if (--live_ == 0) empty_.NotifyAll();
 }
 
@@ -36,6 +38,11 @@ bool CallLedger::WaitUntilEmpty(
 int CallLedger::live() const {
   base::MutexLock lock(mu_);
   return live_;
+}
+
+std::map<std::string_view, int> CallLedger::live_by_method() const {
+  base::MutexLock lock(mu_);
+  return live_by_method_;
 }
 
 }  // namespace spar::service

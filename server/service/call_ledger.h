@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include <grpcpp/support/status.h>
@@ -22,8 +24,8 @@ class CallLedger {
   explicit CallLedger(OnCallEnd on_end) : on_end_(std::move(on_end)) {}
 
   // Every Begin is answered by one End, also when it says kUnavailable
-  // (DRAINING), which the call must then answer with.
-  absl::Status Begin();
+  // (DRAINING), which the call must then answer with. `method` is a literal.
+  absl::Status Begin(std::string_view method);
   void End(std::string_view method, grpc::StatusCode code);
 
   // Refuses what begins from here on.
@@ -31,6 +33,7 @@ class CallLedger {
   // False when calls are still in progress at `deadline`.
   bool WaitUntilEmpty(std::chrono::steady_clock::time_point deadline);
   int live() const;
+  std::map<std::string_view, int> live_by_method() const;
 
  private:
   const OnCallEnd on_end_;  // may be empty
@@ -39,6 +42,7 @@ class CallLedger {
   base::CondVar empty_;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   int live_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<std::string_view, int> live_by_method_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace spar::service

@@ -1,5 +1,6 @@
 #include "server/service/crystallize_call.h"
 
+#include <string_view>
 #include <utility>
 
 #include "base/status.h"
@@ -8,6 +9,8 @@
 
 namespace spar::service {
 namespace {
+
+constexpr std::string_view kMethod = "spar.v1.ExplanationService/Crystallize";
 
 size_t Bytes(const search::Event& event) {
   return sizeof event + sizeof(models::UnitId) * event.units.size() +
@@ -35,7 +38,7 @@ CrystallizeCall* CrystallizeCall::Make(const ModelRegistry* registry,
   std::shared_ptr<CrystallizeCall> call(
       new CrystallizeCall(ledger, max_queued_bytes));
   call->self_ = call;
-  absl::Status status = ledger->Begin();
+  absl::Status status = ledger->Begin(kMethod);
   if (status.ok()) status = call->Start(*registry, request);
   if (!status.ok()) call->OnEnd(status);
   return call.get();
@@ -110,7 +113,7 @@ void CrystallizeCall::OnCancel() {
 }
 
 void CrystallizeCall::OnDone() {
-  ledger_->End("spar.v1.ExplanationService/Crystallize", code_);
+  ledger_->End(kMethod, code_);
   // Last: may delete *this.
   std::shared_ptr<CrystallizeCall> self = std::move(self_);
 }

@@ -36,7 +36,7 @@ class Server {
   ~Server();
 
   int port() const { return port_; }
-  int live_calls() const { return ledger_.live(); }
+  const CallLedger& ledger() const { return ledger_; }
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   // Health says NOT_SERVING, then new calls are refused (DRAINING); those in

@@ -17,7 +17,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   // `ledger` outlives the call; `method` is a literal.
   UnaryCall(CallLedger* ledger, std::string_view method)
-      : ledger_(ledger), method_(method), admission_(ledger->Begin()) {}
+      : ledger_(ledger), method_(method), admission_(ledger->Begin(method)) {}
 
   // Not ok while the server drains: then answer with it.
   const absl::Status& admission() const { return admission_; }

@@ -1,0 +1,62 @@
+// L6. What `spard` is told: flags and a JSON file to plain values.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "server/listen_address.h"
+#include "server/search/explainer.h"
+
+namespace spar {
+
+struct ModelSource {
+  std::string id = {};
+  std::filesystem::path folder = {};
+  // Empty: the file beside the model, where there is one.
+  std::filesystem::path reference_prompts = {};
+};
+
+// How models are loaded.
+struct BackendSettings {
+  std::string device = "cpu";
+  std::string dtype = "float32";
+  int threads = 0;              // 0: LibTorch's own choice
+  int64_t max_batch_bytes = 0;  // 0: from the memory that is free at load
+  std::filesystem::path cache_dir = {};  // empty: nothing is kept
+};
+
+// `spard`: serve models.
+struct ServeCommand {
+  ListenAddress listen = {};
+  std::optional<ListenAddress> metrics_listen = std::nullopt;
+  std::vector<ModelSource> models = {};
+  bool require_all_models = false;
+  BackendSettings backend = {};
+  search::ExplainerOptions explainer = {};
+  int drain_seconds = 10;
+  bool reflection = true;
+};
+
+// `spard verify`: check one certificate without a server.
+struct VerifyCommand {
+  std::filesystem::path certificate = {};
+  ModelSource model = {};
+  BackendSettings backend = {};
+};
+
+// Print and leave: help, the version, or what is wrong with the arguments.
+struct ShowText {
+  std::string text = {};
+  int exit_code = 0;  // 0: to standard output; 2: to standard error
+};
+
+using Command = std::variant<ServeCommand, VerifyCommand, ShowText>;
+
+// `arguments` without the program's name. Reads the file of --config.
+Command ParseCommandLine(const std::vector<std::string>& arguments);
+
+}  // namespace spar

@@ -1,0 +1,23 @@
+// L6. spard: serves models, or checks one certificate.
+#include <cstdio>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "server/config.h"
+#include "server/serve.h"
+#include "server/verify.h"
+
+int main(int argc, char** argv) {
+  const spar::Command command =
+      spar::ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
+  if (const auto* show = std::get_if<spar::ShowText>(&command)) {
+    std::fputs(show->text.c_str(), show->exit_code == 0 ? stdout : stderr);
+    return show->exit_code;
+  }
+  if (const auto* verify = std::get_if<spar::VerifyCommand>(&command)) {
+    return spar::Verify(*verify);
+  }
+  spar::BlockStopSignals();
+  return spar::Serve(std::get<spar::ServeCommand>(command));
+}

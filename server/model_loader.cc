@@ -1,0 +1,115 @@
+#include "server/model_loader.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "models/snapshot/reference_prompts.h"
+#include "models/snapshot/snapshot.h"
+#include "models/splitting_backend.h"
+#include "models/torch/torch_backend.h"
+#include "server/search/explainer.h"
+
+namespace spar {
+namespace {
+
+namespace fs = std::filesystem;
+using Prompts = std::vector<std::vector<models::TokenId>>;
+
+// The file that the configuration names must be there; the one beside the model
+// may be absent.
+absl::StatusOr<Prompts> LoadReferencePrompts(
+    const ModelSource& source, const models::Tokenizer& tokenizer) {
+  const bool named = !source.reference_prompts.empty();
+  const fs::path file = named ? source.reference_prompts
+                              : source.folder / models::kReferencePromptsFile;
+  std::error_code ignored;
+  if (!named && !fs::exists(file, ignored)) return Prompts();
+  ASSIGN_OR_RETURN(const std::vector<std::string> lines,
+                   models::ReadReferencePrompts(file));
+  Prompts prompts;
+  for (const std::string& line : lines) {
+    absl::StatusOr<std::vector<models::TokenId>> tokens =
+        tokenizer.Encode(line, models::EncodeOptions{});
+    if (!tokens.ok()) {
+      return base::Annotate(
+          tokens.status(),
+          base::Cat(file.string(), ", prompt ", prompts.size() + 1));
+    }
+    prompts.push_back(*std::move(tokens));
+  }
+  return prompts;
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+absl::Status LoadInto(const ModelSource& source,
+                      const ServeCommand& command,
+                      service::ModelRegistry* registry) {
+  const auto start = std::chrono::steady_clock::now();
+  ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(source, command.backend));
+  service::ServedModel served;
+  served.id = source.id;
+  served.tokenizer = std::move(loaded.tokenizer);
+  served.explainer =
+      search::Explainer::Make(std::move(loaded.backend), command.explainer);
+  served.load_time = std::chrono::system_clock::now();
+  const models::ModelInfo& info = served.explainer->info();
+  const std::string about = base::Cat(
+      "models/", source.id, ": ", info.family, ", ", info.num_parameters,
+      " parameters, ", served.explainer->units().size(), " units, ", info.dtype,
+      " on ", info.device, ", ", SecondsSince(start), " s, digest ",
+      std::string_view(info.digest).substr(0, 12));
+  RETURN_IF_ERROR(registry->Add(std::move(served)));
+  base::LogInfo(about);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
+                                      const BackendSettings& settings) {
+  models::SnapshotOptions snapshot_options;
+  snapshot_options.cache_dir = settings.cache_dir;
+  ASSIGN_OR_RETURN(std::shared_ptr<const models::Snapshot> snapshot,
+                   models::Snapshot::Open(source.folder, snapshot_options));
+  LoadedModel loaded;
+  ASSIGN_OR_RETURN(loaded.tokenizer, models::Tokenizer::Open(source.folder));
+
+  models::TorchBackendOptions options;
+  options.device = settings.device;
+  options.dtype = settings.dtype;
+  options.num_threads = settings.threads;
+  options.max_batch_bytes = settings.max_batch_bytes;
+  options.cache_dir = settings.cache_dir;
+  ASSIGN_OR_RETURN(options.reference_prompts,
+                   LoadReferencePrompts(source, *loaded.tokenizer));
+  ASSIGN_OR_RETURN(std::unique_ptr<models::Backend> backend,
+                   models::MakeTorchBackend(std::move(snapshot), options));
+  loaded.backend =
+      std::make_unique<models::SplittingBackend>(std::move(backend));
+  return loaded;
+}
+
+absl::Status LoadModels(const ServeCommand& command,
+                        service::ModelRegistry* registry) {
+  absl::Status last;
+  for (const ModelSource& source : command.models) {
+    absl::Status status = LoadInto(source, command, registry);
+    if (status.ok()) continue;
+    last = base::Annotate(status,
+                          base::Cat("models/", source.id, " cannot be served"));
+    if (command.require_all_models) return last;
+    base::LogError(base::MessageOf(last));
+  }
+  if (registry->size() > 0) return absl::OkStatus();
+  return base::Annotate(last, "no model can be served; the last one");
+}
+
+}  // namespace spar

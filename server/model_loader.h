@@ -1,0 +1,31 @@
+// L6. A snapshot folder to a model that can be served.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+
+#include "models/backend.h"
+#include "models/text/tokenizer.h"
+#include "server/config.h"
+#include "server/service/model_registry.h"
+
+namespace spar {
+
+// A model on its device, with its tokenizer.
+struct LoadedModel {
+  std::unique_ptr<models::Backend> backend = nullptr;
+  std::unique_ptr<models::Tokenizer> tokenizer = nullptr;
+};
+
+// Blocks for seconds. Errors name the file, the field, and the numbers.
+absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
+                                      const BackendSettings& settings);
+
+// Loads every model that can be loaded and logs why the others cannot.
+// Errors: the last one, when none can be, or with `require_all_models` when
+// one cannot.
+absl::Status LoadModels(const ServeCommand& command,
+                        service::ModelRegistry* registry);
+
+}  // namespace spar
