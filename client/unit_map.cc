@@ -188,7 +188,9 @@ std::string Line(size_t number,
         Paint(style, layer.num_neurons == 0 ? Tone::kDim : Tone::kPlain, count);
     indent += 2 + kBars + kCountColumns;
   }
-  if (!layer.units.empty()) {
+  if (layer.units.empty()) {
+    line.erase(line.find_last_not_of(' ') + 1);
+  } else {
     line += "  " + Wrapped(Names(layer), indent + 2, style.columns);
   }
   return line + "\n";

@@ -1,0 +1,136 @@
+#include "client/command_line.h"
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace spar::client {
+namespace {
+
+struct Parsed {
+  std::optional<CommandLine> line = std::nullopt;
+  int exit_code = -1;
+  std::string out = {};
+  std::string err = {};
+};
+
+Parsed Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "spar");
+  Parsed parsed;
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  parsed.line = ParseCommandLine(static_cast<int>(arguments.size()),
+                                 arguments.data(), parsed.exit_code);
+  parsed.out = testing::internal::GetCapturedStdout();
+  parsed.err = testing::internal::GetCapturedStderr();
+  return parsed;
+}
+
+TEST(ParseCommandLine, LeavesWhatIsNotSaidToTheServer) {
+  const Parsed parsed = Parse({"crystallize", "a prompt"});
+  ASSERT_TRUE(parsed.line.has_value());
+  EXPECT_EQ(parsed.line->command, Command::kCrystallize);
+  EXPECT_EQ(parsed.line->prompt_text, "a prompt");
+  EXPECT_EQ(parsed.line->options.ByteSizeLong(), 0u);
+  EXPECT_EQ(parsed.line->server, "127.0.0.1:7430");
+  EXPECT_FALSE(parsed.line->timeout_seconds.has_value());
+}
+
+TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
+  const Parsed parsed =
+      Parse({"crystallize", "--tokens", "5,6,7", "--mode=sufficient",
+             "--units=head", "--reference=mean", "--position-mode=reindex",
+             "--tau=0.5", "--precision=0.75", "--margin-share=0",
+             "--contrast=0.25", "--sparse-fraction=0.2", "--pin-first",
+             "--max-rows=100", "--max-seconds=1.5", "--target-units=3",
+             "--improvement-rounds=0", "--seed=9", "--target-id=42"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  const v1::CrystallizeOptions& options = parsed.line->options;
+  EXPECT_EQ(parsed.line->prompt_tokens, (std::vector<int32_t>{5, 6, 7}));
+  EXPECT_EQ(parsed.line->target_id, 42);
+  EXPECT_EQ(options.mode(), v1::MODE_SUFFICIENT);
+  EXPECT_EQ(options.unit_scheme(), v1::UNIT_SCHEME_HEAD);
+  EXPECT_EQ(options.reference(), v1::REFERENCE_MEAN);
+  EXPECT_EQ(options.position_mode(), v1::POSITION_MODE_REINDEX);
+  EXPECT_EQ(options.tau(), 0.5);
+  EXPECT_EQ(options.precision_threshold(), 0.75);
+  EXPECT_TRUE(options.has_margin_share());
+  EXPECT_EQ(options.margin_share(), 0);
+  EXPECT_EQ(options.contrast_threshold(), 0.25);
+  EXPECT_EQ(options.sparse_fraction(), 0.2);
+  EXPECT_TRUE(options.pin_first());
+  EXPECT_EQ(options.max_row_count(), 100);
+  EXPECT_EQ(options.max_duration().seconds(), 1);
+  EXPECT_EQ(options.max_duration().nanos(), 500'000'000);
+  EXPECT_EQ(options.target_unit_count(), 3);
+  EXPECT_TRUE(options.has_improvement_round_count());
+  EXPECT_EQ(options.seed(), 9);
+}
+
+TEST(ParseCommandLine, TakesGlobalOptionsOnBothSidesOfTheCommand) {
+  const Parsed parsed = Parse(
+      {"--output=json", "models", "--server", "[::1]:5", "--timeout", "2.5"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->output, OutputFormat::kJson);
+  EXPECT_EQ(parsed.line->server, "[::1]:5");
+  EXPECT_EQ(parsed.line->timeout_seconds, 2.5);
+}
+
+TEST(ParseCommandLine, ReadsTheServerFromTheEnvironment) {
+  setenv("SPAR_SERVER", "there:1", 1);
+  const Parsed parsed = Parse({"models"});
+  unsetenv("SPAR_SERVER");
+  ASSERT_TRUE(parsed.line.has_value());
+  EXPECT_EQ(parsed.line->server, "there:1");
+}
+
+TEST(ParseCommandLine, TakesPromptsAsTheyAre) {
+  for (const char* const prompt :
+       {"-", "[a, b]", "\"x\"", "it's", "a,b", "{}", "", " x ", "a=b", "#"}) {
+    const Parsed parsed = Parse({"predict", prompt});
+    ASSERT_TRUE(parsed.line.has_value()) << prompt << parsed.err;
+    EXPECT_EQ(parsed.line->prompt_text, prompt);
+  }
+  const Parsed dashed = Parse({"predict", "--", "--help me"});
+  ASSERT_TRUE(dashed.line.has_value()) << dashed.err;
+  EXPECT_EQ(dashed.line->prompt_text, "--help me");
+}
+
+TEST(ParseCommandLine, ExplainsMistakesAndExitsWithUsage) {
+  const std::vector<std::vector<const char*>> mistakes = {
+      {},
+      {"explode"},
+      {"predict"},
+      {"tokenize"},
+      {"verify"},
+      {"crystallize", "a", "--tokens", "1"},
+      {"crystallize", "a", "--mode", "both"},
+      {"crystallize", "a", "--tau", "x"},
+      {"crystallize", "a", "--target", "b", "--target-id", "1"},
+      {"predict", "--tokens", "1,two"},
+      {"predict", "--tokens", "99999999999"},
+      {"models", "--timeout", "-1"},
+      {"models", "--color", "blue"},
+      {"predict", "a", "b"},
+  };
+  for (const auto& arguments : mistakes) {
+    const Parsed parsed = Parse(arguments);
+    EXPECT_FALSE(parsed.line.has_value()) << testing::PrintToString(arguments);
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+    EXPECT_NE(parsed.err, "");
+    EXPECT_EQ(parsed.out, "");
+  }
+}
+
+TEST(ParseCommandLine, TellsTheExitCodesInItsHelp) {
+  const Parsed parsed = Parse({"--help"});
+  EXPECT_FALSE(parsed.line.has_value());
+  EXPECT_EQ(parsed.exit_code, kExitOk);
+  EXPECT_NE(parsed.out.find("130  interrupted"), std::string::npos);
+  EXPECT_EQ(parsed.err, "");
+}
+
+}  // namespace
+}  // namespace spar::client

@@ -1,0 +1,288 @@
+#include "client/spar_client.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include <gmock/gmock.h>
+#include <grpcpp/ext/health_check_service_server_builder_option.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/status.h"
+#include "spar/v1/explanation_service.grpc.pb.h"
+#include "spar/v1/model_service.grpc.pb.h"
+
+namespace spar::client {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr std::chrono::seconds kPatience{60};
+
+grpc::Status RichError() {
+  google::rpc::ErrorInfo info;
+  info.set_reason("TOKEN_OUT_OF_RANGE");
+  info.set_domain("spar.dev");
+  (*info.mutable_metadata())["token"] = "7";
+  google::rpc::BadRequest bad;
+  bad.add_field_violations()->set_field("prompt.tokens.ids[0]");
+  google::rpc::Status rich;
+  rich.set_code(3);
+  rich.add_details()->PackFrom(info);
+  rich.add_details()->PackFrom(bad);
+  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "token 7 of 5",
+                      rich.SerializeAsString());
+}
+
+// Answers as told; one model a page.
+class FakeModels final : public v1::ModelService::Service {
+ public:
+  std::vector<std::string> names = {"models/only"};
+
+  grpc::Status ListModels(grpc::ServerContext*,
+                          const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override {
+    const size_t page =
+        request->page_token().empty() ? 0 : std::stoul(request->page_token());
+    if (page < names.size()) response->add_models()->set_name(names[page]);
+    if (page + 1 < names.size()) {
+      response->set_next_page_token(std::to_string(page + 1));
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetModel(grpc::ServerContext*,
+                        const v1::GetModelRequest* request,
+                        v1::GetModelResponse* response) override {
+    response->mutable_model()->set_name(request->name());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Predict(grpc::ServerContext*,
+                       const v1::PredictRequest*,
+                       v1::PredictResponse*) override {
+    return RichError();
+  }
+
+  // Never answers before its client gives up.
+  grpc::Status Tokenize(grpc::ServerContext* context,
+                        const v1::TokenizeRequest*,
+                        v1::TokenizeResponse*) override {
+    while (!context->IsCancelled()) std::this_thread::yield();
+    return grpc::Status::CANCELLED;
+  }
+};
+
+class FakeExplanations final : public v1::ExplanationService::Service {
+ public:
+  std::vector<int64_t> sequences = {1, 2};
+  bool explains = true;
+  bool waits_for_cancel = false;
+  std::atomic<bool> saw_cancel{false};
+
+  grpc::Status Crystallize(
+      grpc::ServerContext* context,
+      const v1::CrystallizeRequest*,
+      grpc::ServerWriter<v1::CrystallizeResponse>* writer) override {
+    v1::CrystallizeResponse response;
+    for (const int64_t sequence : sequences) {
+      response.mutable_event()->set_sequence(sequence);
+      writer->Write(response);
+    }
+    while (waits_for_cancel && !context->IsCancelled()) {
+      std::this_thread::yield();
+    }
+    saw_cancel = context->IsCancelled();
+    response.mutable_explanation()->set_margin(1.5);
+    if (explains) writer->Write(response);
+    return grpc::Status::OK;
+  }
+};
+
+class ClientTest : public testing::Test {
+ protected:
+  ClientTest() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(&models_);
+    builder.RegisterService(&explanations_);
+    server_ = builder.BuildAndStart();
+    options_.target = base::Cat("127.0.0.1:", port_);
+  }
+
+  // Also proves that no call of a test is left behind.
+  ~ClientTest() override { server_->Shutdown(); }
+
+  int port_ = 0;
+  FakeModels models_;
+  FakeExplanations explanations_;
+  std::unique_ptr<grpc::Server> server_;
+  ClientOptions options_;
+};
+
+TEST_F(ClientTest, ReadsEveryPageOfModels) {
+  models_.names = {"models/a", "models/b", "models/c"};
+  const auto models = Client(options_).ListModels();
+  ASSERT_TRUE(models.ok()) << models.status();
+  ASSERT_EQ(models->size(), 3u);
+  EXPECT_EQ((*models)[2].name(), "models/c");
+}
+
+TEST_F(ClientTest, TakesTheOnlyModelForTheOneNotNamed) {
+  EXPECT_EQ(Client(options_).GetModel("")->name(), "models/only");
+  EXPECT_EQ(Client(options_).GetModel("x")->name(), "models/x");
+  EXPECT_EQ(Client(options_).GetModel("models/x")->name(), "models/x");
+}
+
+TEST_F(ClientTest, NamesTheModelsWhereOneMustBeChosen) {
+  models_.names = {"models/a", "models/b"};
+  const absl::Status error = Client(options_).GetModel("").status();
+  EXPECT_EQ(error.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(base::DetailOf(error)->reason, "SEVERAL_MODELS");
+  EXPECT_EQ(base::DetailOf(error)->metadata.at("models"), "models/a, models/b");
+  models_.names = {};
+  EXPECT_EQ(base::DetailOf(Client(options_).GetModel("").status())->reason,
+            "NO_MODEL");
+}
+
+TEST_F(ClientTest, DecodesRichErrors) {
+  const absl::Status error = Client(options_).Predict({}).status();
+  EXPECT_EQ(error.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(base::MessageOf(error), "token 7 of 5");
+  const auto detail = base::DetailOf(error);
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->reason, "TOKEN_OUT_OF_RANGE");
+  EXPECT_EQ(detail->field, "prompt.tokens.ids[0]");
+  EXPECT_EQ(detail->metadata.at("token"), "7");
+}
+
+TEST_F(ClientTest, EndsACallAtItsDeadline) {
+  options_.unary_timeout = std::chrono::milliseconds(50);
+  EXPECT_EQ(Client(options_).Tokenize({}).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ClientTest, GivesEveryEventThenTheExplanation) {
+  std::vector<int64_t> seen;
+  const auto explanation = Client(options_).Crystallize(
+      {}, [&](const v1::CrystallizeEvent& e) { seen.push_back(e.sequence()); });
+  ASSERT_TRUE(explanation.ok()) << explanation.status();
+  EXPECT_EQ(explanation->margin(), 1.5);
+  EXPECT_THAT(seen, ElementsAre(1, 2));
+}
+
+TEST_F(ClientTest, NoticesAMissingEvent) {
+  explanations_.sequences = {1, 3};
+  EXPECT_EQ(Client(options_).Crystallize({}, nullptr).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
+TEST_F(ClientTest, NoticesAMissingExplanation) {
+  explanations_.explains = false;
+  EXPECT_EQ(Client(options_).Crystallize({}, nullptr).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
+TEST_F(ClientTest, CancelsTheSearchOnTheServer) {
+  explanations_.waits_for_cancel = true;
+  std::stop_source stop;
+  const absl::Status status = Client(options_)
+                                  .Crystallize(
+                                      {},
+                                      [&](const v1::CrystallizeEvent& event) {
+                                        if (event.sequence() == 2)
+                                          stop.request_stop();
+                                      },
+                                      stop.get_token())
+                                  .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  server_->Shutdown();  // waits for the handler
+  EXPECT_TRUE(explanations_.saw_cancel);
+}
+
+TEST_F(ClientTest, CancelsASearchThatHasNotBegun) {
+  explanations_.waits_for_cancel = true;
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(Client(options_)
+                .Crystallize({}, nullptr, stop.get_token())
+                .status()
+                .code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST_F(ClientTest, GivesASearchTheDeadlineThatWasAskedFor) {
+  explanations_.waits_for_cancel = true;
+  options_.search_timeout = std::chrono::milliseconds(50);
+  EXPECT_EQ(Client(options_).Crystallize({}, nullptr).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ClientTest, WaitsUntilTheServerServes) {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+  Client client(options_);
+  absl::Status status = absl::UnknownError("not yet");
+  std::thread waiting([&] { status = client.WaitUntilServing("", kPatience); });
+  server_->GetHealthCheckService()->SetServingStatus(true);
+  waiting.join();
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(ClientTest, GivesUpOnAServerThatNeverServes) {
+  server_->GetHealthCheckService()->SetServingStatus(false);
+  EXPECT_EQ(Client(options_)
+                .WaitUntilServing("", std::chrono::milliseconds(50))
+                .code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ClientTest, DoesNotWaitForAServiceThatIsUnknown) {
+  EXPECT_EQ(Client(options_).WaitUntilServing("nobody", kPatience).code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST(Client, SaysThatNobodyListens) {
+  // Bound, so nobody else gets the port, but not listening.
+  const int holder = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(holder, generic, size), 0);
+  ASSERT_EQ(getsockname(holder, generic, &size), 0);
+  ClientOptions options;
+  options.target = base::Cat("127.0.0.1:", ntohs(address.sin_port));
+  EXPECT_EQ(Client(options).ListModels().status().code(),
+            absl::StatusCode::kUnavailable);
+  close(holder);
+}
+
+TEST(UnpackIds, AddsUpDifferences) {
+  google::protobuf::RepeatedField<int32_t> deltas;
+  for (const int delta : {0, 1, 5, 100}) deltas.Add(delta);
+  EXPECT_THAT(UnpackIds(deltas).value(), ElementsAre(0, 1, 6, 106));
+}
+
+TEST(UnpackIds, RefusesWhatDoesNotAscend) {
+  const std::vector<std::vector<int>> wrong = {
+      {-1}, {3, 0}, {3, -2}, {2147483647, 1}};
+  for (const std::vector<int>& values : wrong) {
+    google::protobuf::RepeatedField<int32_t> deltas(values.begin(),
+                                                    values.end());
+    EXPECT_EQ(UnpackIds(deltas).status().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+}  // namespace
+}  // namespace spar::client
