@@ -1,0 +1,229 @@
+"""The gRPC client. Messages are those of proto/spar/v1, whose comments say
+what every field means; margins are logits, probabilities natural logarithms."""
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from spar.errors import Error
+
+try:
+    from spar._generated.spar.v1 import explanation_service_pb2 as explanations
+    from spar._generated.spar.v1 import explanation_service_pb2_grpc as explanation_stubs
+    from spar._generated.spar.v1 import model_service_pb2 as models
+    from spar._generated.spar.v1 import model_service_pb2_grpc as model_stubs
+except ImportError as error:
+    raise ImportError(
+        "the generated stubs are missing: run client/python/generate.py"
+    ) from error
+
+__all__ = ["Client", "Error", "Search", "explanations", "models"]
+
+_MAX_RECEIVE_BYTES = 64 << 20
+_ENUMS = {
+    "mode": ("MODE_", explanations.Mode),
+    "unit_scheme": ("UNIT_SCHEME_", explanations.UnitScheme),
+    "reference": ("REFERENCE_", explanations.Reference),
+    "position_mode": ("POSITION_MODE_", explanations.PositionMode),
+}
+
+
+class Client:
+    """One channel to one server. Thread-safe. A context manager.
+
+    Args:
+      target: gRPC target, for example "127.0.0.1:7430".
+      model: name of the model that calls use when they name none, with or
+        without "models/"; by default the server's only model.
+      timeout: seconds that a unary call may take.
+
+    Every method raises spar.Error with the server's code, reason, field and
+    metadata; code "UNAVAILABLE" when the server cannot be reached and
+    "DEADLINE_EXCEEDED" after the timeout.
+    """
+
+    def __init__(self, target="127.0.0.1:7430", *, model=None, timeout=30.0):
+        options = [("grpc.max_receive_message_length", _MAX_RECEIVE_BYTES)]
+        if target.startswith(("127.", "localhost", "[::1]")):
+            # A web proxy of the environment cannot reach this machine.
+            options.append(("grpc.enable_http_proxy", 0))
+        self._channel = grpc.insecure_channel(target, options)
+        self._models = model_stubs.ModelServiceStub(self._channel)
+        self._explanations = explanation_stubs.ExplanationServiceStub(self._channel)
+        self._model = _model_name(model) if model else None
+        self._timeout = timeout
+
+    def close(self):
+        """Ends every call in flight."""
+        self._channel.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def models(self):
+        """All resident models, as a list of Model messages sorted by name."""
+        found, token = [], ""
+        while True:
+            response = self._call(
+                self._models.ListModels, models.ListModelsRequest(page_token=token))
+            found.extend(response.models)
+            token = response.next_page_token
+            if not token:
+                return found
+
+    def tokenize(self, text, *, model=None, ignore_special_tokens=False):
+        """The tokens of a text: a list of Token messages (id, text)."""
+        request = models.TokenizeRequest(
+            model=self._name(model), text=text,
+            ignore_special_tokens=ignore_special_tokens)
+        return list(self._call(self._models.Tokenize, request).tokens)
+
+    def predict(self, prompt, *, model=None, top_k=0, every_position=False,
+                ignore_special_tokens=False):
+        """What the model says next.
+
+        Args:
+          prompt: text, or a sequence of token ids.
+          top_k: candidates per position; 0 means 5.
+          every_position: after every position, not only the last.
+
+        Returns a PredictResponse: `prompt`, the P tokens as the model read
+        them, and `predictions`, 1 or P entries with `top` (best first; logit
+        and log-probability).
+        """
+        request = models.PredictRequest(
+            model=self._name(model), prompt=_prompt(prompt, ignore_special_tokens),
+            top_k=top_k, every_position=every_position)
+        return self._call(self._models.Predict, request)
+
+    def crystallize(self, prompt, *, model=None, target=None, timeout=None,
+                    ignore_special_tokens=False, **options):
+        """Searches for the few units and positions that still say the token.
+
+        Args:
+          prompt: text, or a sequence of token ids.
+          target: the token to explain, as text (exactly one token) or id; by
+            default the model's own prediction.
+          timeout: seconds until the call fails; None for none. To get the best
+            set found in a given time use max_duration.
+          options: fields of CrystallizeOptions by name. Enums may be words:
+            mode="sufficient", unit_scheme="head", reference="mean",
+            position_mode="reindex"; max_duration is in seconds.
+
+        Returns a Search: iterate it for the events, then read `explanation`.
+        """
+        request = explanations.CrystallizeRequest(
+            model=self._name(model), prompt=_prompt(prompt, ignore_special_tokens),
+            options=_options(options))
+        if isinstance(target, str):
+            request.target_text = target
+        elif target is not None:
+            request.target_id = target
+        return Search(self._explanations.Crystallize(request, timeout=timeout))
+
+    def verify(self, certificate_json, *, model=None, timeout=600.0):
+        """Has the server re-check a certificate (Certificate.canonical_json).
+
+        Returns a VerifyResponse; a certificate that does not hold is a
+        `verdict`, not an error.
+        """
+        request = explanations.VerifyRequest(
+            model=self._name(model), certificate_json=certificate_json)
+        return self._call(self._explanations.Verify, request, timeout)
+
+    def _call(self, method, request, timeout=None):
+        try:
+            return method(request, timeout=timeout or self._timeout)
+        except grpc.RpcError as error:
+            raise Error.of(error) from None
+
+    def _name(self, model):
+        if model:
+            return _model_name(model)
+        if self._model is None:
+            names = [found.name for found in self.models()]
+            if len(names) != 1:
+                listed = ", ".join(names) or "none"
+                raise Error(
+                    "FAILED_PRECONDITION",
+                    f"name a model: the server does not hold exactly one but {listed}",
+                    "SEVERAL_MODELS" if names else "NO_MODEL", "model",
+                    {"models": listed})
+            self._model = names[0]
+        return self._model
+
+
+class Search:
+    """A search in progress: an iterator over its CrystallizeEvent messages.
+
+    Every event is a verified restriction: `sequence` counts from 1 without
+    gaps, `margin` is m(S, T) in logits. Leaving the `with` block, closing the
+    client or calling cancel() stops the search on the server within one batch.
+    """
+
+    def __init__(self, call):
+        self._call = call
+        self._explanation = None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            for response in self._call:
+                if response.WhichOneof("content") == "event":
+                    return response.event
+                self._explanation = response.explanation
+        except grpc.RpcError as error:
+            raise Error.of(error) from None
+        raise StopIteration
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.cancel()
+
+    def cancel(self):
+        """Stops the search; iterating on raises spar.Error "CANCELLED"."""
+        self._call.cancel()
+
+    @property
+    def explanation(self):
+        """The Explanation message; reads what is left of the events first."""
+        for _ in self:
+            pass
+        if self._explanation is None:
+            raise Error("DATA_LOSS", "the stream ended without an explanation")
+        return self._explanation
+
+
+def _model_name(name):
+    return name if name.startswith("models/") else f"models/{name}"
+
+
+def _prompt(prompt, ignore_special_tokens):
+    if isinstance(prompt, str):
+        return models.Prompt(text=prompt, ignore_special_tokens=ignore_special_tokens)
+    return models.Prompt(tokens=models.TokenIds(ids=prompt),
+                         ignore_special_tokens=ignore_special_tokens)
+
+
+def _options(options):
+    """CrystallizeOptions of keyword arguments. TypeError for an unknown one."""
+    known = explanations.CrystallizeOptions.DESCRIPTOR.fields_by_name
+    fields = {}
+    for name, value in options.items():
+        if name not in known:
+            raise TypeError(f"crystallize has no option {name!r}: {sorted(known)}")
+        if name in _ENUMS and isinstance(value, str):
+            prefix, enum = _ENUMS[name]
+            value = enum.Value(prefix + value.upper().replace("+", "_AND_").replace("-", "_"))
+        if name == "max_duration" and not isinstance(value, Duration):
+            duration = Duration()
+            duration.FromNanoseconds(round(value * 1e9))
+            value = duration
+        fields[name] = value
+    return explanations.CrystallizeOptions(**fields)
