@@ -1,0 +1,134 @@
+// L3. Deletion to 1-minimality by predicted-path speculation: search.md §3.5.
+//
+// Note [The same set as the one-at-a-time loop]
+// A window of candidates is tested at once: candidate j is deleted from the set
+// that the predictions for 1..j-1 imply. Results are taken in order up to and
+// with the first whose prediction was wrong; what follows it was asked about a
+// set that never was, and is thrown away. So predictions cost rows, and never
+// change the set. Lists that fit a window begin each pass with all single
+// deletions of the present set: these are the exact drops that the predictions
+// then use, and a pass in which none passes is the proof of 1-minimality.
+#include <algorithm>
+#include <utility>
+
+#include "server/search/phases.h"
+
+namespace spar::search {
+namespace {
+
+constexpr int kWindow = 64;
+constexpr int kContrastWindow = 8;  // each candidate brings all controls
+
+struct Path {
+  std::vector<Restriction> trials = {};
+  std::vector<bool> predicted = {};
+};
+
+// The next candidates from `begin` on along the predicted path.
+Path PredictPath(const Case& c,
+                 const Verified& now,
+                 const std::vector<int32_t>& items,
+                 size_t begin,
+                 size_t end,
+                 const std::vector<double>& drops,
+                 Axis axis) {
+  Path path;
+  Restriction implied = now.restriction;
+  double margin = now.margin;
+  for (size_t i = begin; i < end; ++i) {
+    Restriction trial = Without(implied, axis, items[i]);
+    const double drop = drops[items[i]];
+    const bool predicted = margin - drop > c.required_margin;
+    if (predicted) {
+      implied = trial;
+      margin -= drop;
+    }
+    path.predicted.push_back(predicted);
+    path.trials.push_back(std::move(trial));
+  }
+  return path;
+}
+
+// One pass over the items, in order.
+Search<Verified> DeletionPass(Case* c,
+                              Verified now,
+                              std::vector<int32_t> items,
+                              Axis axis) {
+  const bool contrast = c->contrast_bar > 0;
+  const bool singles_first =
+      axis == Axis::kPositions || (!contrast && items.size() <= kWindow);
+  std::vector<double> drops(
+      axis == Axis::kUnits ? c->subject.units->size() : c->num_tokens(), 0.0);
+  size_t next = 0;
+  if (singles_first) {
+    std::vector<Restriction> singles;
+    for (const int32_t item : items) {
+      singles.push_back(Without(now.restriction, axis, item));
+    }
+    CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
+                        co_await Judge(c, std::move(singles)));
+    for (size_t i = 0; i < items.size(); ++i) {
+      drops[items[i]] = now.margin - trials[i].margin;
+    }
+    bool accepted = false;
+    while (next < items.size() && !accepted) {
+      accepted = trials[next].passes;
+      c->Decide(axis, items[next], accepted);
+      if (accepted) {
+        now.restriction = (Without(now.restriction, axis, items[next]));
+        now.margin = trials[next].margin;
+      }
+      ++next;
+    }
+  }
+  while (next < items.size()) {
+    if (!singles_first) {
+      CO_ASSIGN_OR_RETURN(drops, co_await PredictDrops(c, now.restriction));
+    }
+    const size_t width = contrast ? kContrastWindow : kWindow;
+    const size_t end = std::min(items.size(), next + width);
+    const Path path = PredictPath(*c, now, items, next, end, drops, axis);
+    std::vector<Restriction> asked = path.trials;
+    CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
+                        co_await Judge(c, std::move(asked)));
+    bool right = true;
+    for (size_t i = 0; i < trials.size() && right; ++i) {
+      c->Decide(axis, items[next], trials[i].passes);
+      if (trials[i].passes) {
+        now.restriction = path.trials[i];
+        now.margin = trials[i].margin;
+      }
+      right = trials[i].passes == path.predicted[i];
+      ++next;
+    }
+    c->Keep(now.restriction, now.margin);
+  }
+  c->Keep(now.restriction, now.margin);
+  co_return now;
+}
+
+}  // namespace
+
+Search<Verified> Shrink(Case* c,
+                        Verified start,
+                        std::vector<int32_t> order,
+                        Axis axis) {
+  Verified now = start;
+  while (true) {
+    std::vector<int32_t> items;
+    for (const int32_t item : order) {
+      if (Side(now.restriction, axis).Contains(item)) items.push_back(item);
+    }
+    if (items.empty()) co_return now;
+    const size_t before = items.size();
+    CO_ASSIGN_OR_RETURN(now,
+                        co_await DeletionPass(c, now, std::move(items), axis));
+    size_t after = 0;
+    for (const int32_t item : order) {
+      after += Side(now.restriction, axis).Contains(item);
+    }
+    if (after == before) co_return now;
+  }
+}
+
+}  // namespace spar::search

@@ -1,0 +1,201 @@
+// L3. One resident model: its backend, its batcher, its search loop.
+#include "server/search/explainer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "base/status.h"
+#include "server/schedule/batcher.h"
+#include "server/search/certificate.h"
+#include "server/search/certificate_check.h"
+#include "server/search/question_check.h"
+#include "server/search/search_loop.h"
+
+namespace spar::search {
+namespace {
+
+// Exact rows are float64 and dense: dearer than they look.
+constexpr int64_t kExactRowCost = 8;
+
+Subject SubjectOf(models::Backend& backend) {
+  Subject subject;
+  subject.info = &backend.info();
+  subject.units = &backend.units();
+  subject.calibration = &backend.calibration();
+  subject.reference_prompts = backend.reference_prompts();
+  subject.zero_digest =
+      backend.ReferenceDigest(models::ReferenceKind::kZero).value_or("");
+  if (!subject.reference_prompts.empty()) {
+    subject.mean_digest =
+        backend.ReferenceDigest(models::ReferenceKind::kMean).value_or("");
+  }
+  return subject;
+}
+
+schedule::BatcherOptions BatcherOptionsOf(const ExplainerOptions& options) {
+  schedule::BatcherOptions batcher;
+  batcher.max_rows = std::max(1, options.max_batch_rows);
+  batcher.window = std::chrono::microseconds(options.batch_window_micros);
+  return batcher;
+}
+
+class ExplainerImpl final : public Explainer {
+ public:
+  ExplainerImpl(std::unique_ptr<models::Backend> backend,
+                const ExplainerOptions& options)
+      : options_(options),
+        backend_(std::move(backend)),
+        loop_(SubjectOf(*backend_)),
+        batcher_(backend_.get(),
+                 BatcherOptionsOf(options),
+                 [this](schedule::Ticket ticket, schedule::Reply reply) {
+                   loop_.Deliver(ticket, std::move(reply));
+                 }) {
+    loop_.Run(&batcher_);
+  }
+
+  // The batcher first, so that no reply comes to a loop that is going.
+  ~ExplainerImpl() override {
+    batcher_.Stop();
+    loop_.Stop();
+  }
+
+  const models::ModelInfo& info() const override { return backend_->info(); }
+  const models::UnitTable& units() const override { return backend_->units(); }
+  const models::Calibration& calibration() const override {
+    return backend_->calibration();
+  }
+  bool has_reference_prompts() const override {
+    return !backend_->reference_prompts().empty();
+  }
+
+  absl::StatusOr<SearchId> Start(Question question,
+                                 OnEvent on_event,
+                                 OnDone on_done) override {
+    RETURN_IF_ERROR(CheckQuestion(question, info(), has_reference_prompts()));
+    const SearchId id = ++last_id_;
+    if (!loop_.Begin(id, std::move(question), std::move(on_event),
+                     std::move(on_done), options_.max_searches)) {
+      return base::Error(
+          absl::StatusCode::kResourceExhausted,
+          base::Cat("the model is answering ", options_.max_searches,
+                    " searches, as many as it may; ask again later"),
+          {"TOO_MANY_SEARCHES",
+           "",
+           {{"max_searches", base::Cat(options_.max_searches)}}});
+    }
+    return id;
+  }
+
+  void Cancel(SearchId id) override { loop_.Cancel(id); }
+
+  void Predict(std::vector<models::TokenId> tokens,
+               int top_k,
+               OnPrediction on_prediction) override {
+    absl::Status status = CheckTokens(tokens, info());
+    if (status.ok() && (top_k < 1 || top_k > info().vocab_size)) {
+      status = base::InvalidArgument(
+          "TOP_K_OUT_OF_RANGE", "top_k",
+          base::Cat("top_k is ", top_k, ": want [1, ", info().vocab_size, "]"),
+          {{"top_k", base::Cat(top_k)},
+           {"vocab_size", base::Cat(info().vocab_size)}});
+    }
+    if (!status.ok()) {
+      on_prediction(status);
+      return;
+    }
+    const int64_t cost = static_cast<int64_t>(tokens.size());
+    const auto once =
+        std::make_shared<Once<OnPrediction>>(std::move(on_prediction));
+    batcher_.Run(
+        PassingClient(), cost,
+        [tokens = std::move(tokens), top_k, once](models::Backend& backend) {
+          once->Call(backend.Predict(tokens, top_k));
+        });
+  }
+
+  void Verify(std::string certificate_json,
+              OnVerification on_verification) override {
+    absl::StatusOr<std::unique_ptr<CertificateCheck>> check =
+        CertificateCheck::Make(certificate_json);
+    const auto once =
+        std::make_shared<Once<OnVerification>>(std::move(on_verification));
+    if (!check.ok()) {
+      once->Call(check.status());
+      return;
+    }
+    VerifyOn(std::shared_ptr<CertificateCheck>(*std::move(check)), once,
+             PassingClient());
+  }
+
+  BatchCounters batch_counters() const override {
+    const schedule::BatchCounters from = batcher_.counters();
+    BatchCounters counters;
+    counters.batches = from.batches;
+    counters.rows = from.rows;
+    counters.flushed_full = from.flushed_full;
+    counters.flushed_window = from.flushed_window;
+    counters.flushed_idle = from.flushed_idle;
+    return counters;
+  }
+
+ private:
+  // A callback that is called once; if its task is dropped, with kCancelled.
+  template <typename Callback>
+  class Once {
+   public:
+    explicit Once(Callback callback) : callback_(std::move(callback)) {}
+    ~Once() {
+      if (callback_ != nullptr) {
+        callback_(absl::CancelledError("the model is being unloaded"));
+      }
+    }
+    template <typename Result>
+    void Call(Result&& result) {
+      const Callback callback = std::exchange(callback_, nullptr);
+      if (callback != nullptr) callback(std::forward<Result>(result));
+    }
+
+   private:
+    Callback callback_;
+  };
+
+  // Searches count up from 1, callers that pass by count down from -1.
+  schedule::ClientId PassingClient() { return -(++last_passing_); }
+
+  // One row, then the next in turn with everyone else's work.
+  void VerifyOn(std::shared_ptr<CertificateCheck> check,
+                std::shared_ptr<Once<OnVerification>> once,
+                schedule::ClientId client) {
+    const int64_t cost = kExactRowCost * check->num_tokens();
+    batcher_.Run(client, cost,
+                 [this, check, once, client](models::Backend& backend) {
+                   const absl::StatusOr<bool> more = check->Step(backend);
+                   if (!more.ok()) {
+                     once->Call(more.status());
+                   } else if (*more) {
+                     VerifyOn(check, once, client);
+                   } else {
+                     once->Call(check->Result());
+                   }
+                 });
+  }
+
+  const ExplainerOptions options_;
+  const std::unique_ptr<models::Backend> backend_;
+  std::atomic<SearchId> last_id_{0};
+  std::atomic<schedule::ClientId> last_passing_{0};
+  SearchLoop loop_;
+  schedule::Batcher batcher_;
+};
+
+}  // namespace
+
+std::unique_ptr<Explainer> Explainer::Make(
+    std::unique_ptr<models::Backend> backend, const ExplainerOptions& options) {
+  return std::make_unique<ExplainerImpl>(std::move(backend), options);
+}
+
+}  // namespace spar::search

@@ -1,0 +1,139 @@
+// L3. The rules of a question.
+#include "server/search/question_check.h"
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "base/status.h"
+
+namespace spar::search {
+namespace {
+
+using Metadata = std::map<std::string, std::string>;
+
+std::string Text(double number) {
+  return base::Cat(number);
+}
+
+absl::Status CheckToken(models::TokenId token,
+                        std::string_view field,
+                        const models::ModelInfo& info) {
+  if (token >= 0 && token < info.vocab_size) return absl::OkStatus();
+  const Metadata metadata = {{"token", base::Cat(token)},
+                             {"vocab_size", base::Cat(info.vocab_size)}};
+  return base::InvalidArgument(
+      "TOKEN_OUT_OF_RANGE", field,
+      base::Cat("token ", token, " is outside the vocabulary [0, ",
+                info.vocab_size, ")"),
+      metadata);
+}
+
+// A number in [low, high], or (low, high] or [low, high) where it says so.
+struct Range {
+  double low = 0;
+  double high = 0;
+  bool open_low = false;
+  bool open_high = false;
+};
+
+absl::Status CheckNumber(double value,
+                         std::string_view field,
+                         const Range& range) {
+  const bool above = range.open_low ? value > range.low : value >= range.low;
+  const bool below = range.open_high ? value < range.high : value <= range.high;
+  if (std::isfinite(value) && above && below) return absl::OkStatus();
+  const Metadata metadata = {{"value", Text(value)},
+                             {"min", Text(range.low)},
+                             {"max", Text(range.high)}};
+  return base::InvalidArgument(
+      "OPTION_OUT_OF_RANGE", field,
+      base::Cat(field, " is ", value, ": want ", range.open_low ? "(" : "[",
+                range.low, ", ", range.high, range.open_high ? ")" : "]"),
+      metadata);
+}
+
+Range Closed(double low, double high) {
+  Range range;
+  range.low = low;
+  range.high = high;
+  return range;
+}
+
+absl::Status CheckOptions(const CrystallizeOptions& options) {
+  constexpr double kMost = 9007199254740992.0;  // 2^53
+  RETURN_IF_ERROR(CheckNumber(options.tau, "options.tau", Closed(0, 1e3)));
+  Range share = Closed(0, 1);
+  RETURN_IF_ERROR(CheckNumber(options.contrast_threshold,
+                              "options.contrast_threshold", share));
+  share.open_high = true;
+  RETURN_IF_ERROR(
+      CheckNumber(options.margin_share, "options.margin_share", share));
+  share.open_high = false;
+  share.open_low = true;
+  RETURN_IF_ERROR(CheckNumber(options.precision_threshold,
+                              "options.precision_threshold", share));
+  RETURN_IF_ERROR(
+      CheckNumber(options.sparse_fraction, "options.sparse_fraction", share));
+  RETURN_IF_ERROR(CheckNumber(static_cast<double>(options.max_rows),
+                              "options.max_rows", Closed(0, kMost)));
+  RETURN_IF_ERROR(
+      CheckNumber(options.max_seconds, "options.max_seconds", Closed(0, 1e9)));
+  RETURN_IF_ERROR(CheckNumber(options.target_units, "options.target_units",
+                              Closed(0, 1e9)));
+  return CheckNumber(options.improvement_rounds, "options.improvement_rounds",
+                     Closed(0, 1000));
+}
+
+}  // namespace
+
+absl::Status CheckTokens(const std::vector<models::TokenId>& tokens,
+                         const models::ModelInfo& info) {
+  const int64_t length = static_cast<int64_t>(tokens.size());
+  if (length == 0) {
+    return base::InvalidArgument("EMPTY_PROMPT", "prompt",
+                                 "the prompt has no tokens");
+  }
+  if (length > info.context_length) {
+    const Metadata metadata = {
+        {"tokens", base::Cat(length)},
+        {"context_length", base::Cat(info.context_length)}};
+    return base::InvalidArgument(
+        "PROMPT_TOO_LONG", "prompt",
+        base::Cat("the prompt has ", length, " tokens: the model takes ",
+                  info.context_length),
+        metadata);
+  }
+  for (int64_t i = 0; i < length; ++i) {
+    RETURN_IF_ERROR(CheckToken(tokens[static_cast<size_t>(i)],
+                               base::Cat("prompt.tokens[", i, "]"), info));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckQuestion(const Question& question,
+                           const models::ModelInfo& info,
+                           bool has_reference_prompts) {
+  RETURN_IF_ERROR(CheckTokens(question.tokens, info));
+  if (question.target.has_value()) {
+    RETURN_IF_ERROR(CheckToken(*question.target, "target_id", info));
+  }
+  RETURN_IF_ERROR(CheckOptions(question.options));
+  if (has_reference_prompts) return absl::OkStatus();
+  const char* what = nullptr;
+  const char* field = nullptr;
+  if (question.options.mode == Mode::kGrounded) {
+    what = "grounded mode draws its samples from them; ask for SUFFICIENT mode";
+    field = "options.mode";
+  } else if (question.options.reference == models::ReferenceKind::kMean) {
+    what = "the mean reference is taken over them; ask for the zero reference";
+    field = "options.reference";
+  } else {
+    return absl::OkStatus();
+  }
+  return base::Error(absl::StatusCode::kFailedPrecondition,
+                     base::Cat("the model has no reference prompts: ", what),
+                     {"NO_REFERENCE_PROMPTS", field, {}});
+}
+
+}  // namespace spar::search
