@@ -40,8 +40,10 @@ Search<bool> Baseline(Case* c) {
   c->margin_full = full.margin;
   if (c->margin_full <= c->tau_acc) co_return false;
   if (c->grounded()) {
-    c->required_margin =
-        std::max(c->tau_acc, c->options().margin_share * c->margin_full);
+    // A share of 1 would refuse the full model itself: leave it its noise.
+    const double share = std::min(c->options().margin_share * c->margin_full,
+                                  c->margin_full - 2 * c->noise);
+    c->required_margin = std::max(c->tau_acc, share);
   }
   Restriction everything;
   everything.units = c->AllUnits();

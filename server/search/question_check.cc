@@ -29,27 +29,26 @@ absl::Status CheckToken(models::TokenId token,
       metadata);
 }
 
-// A number in [low, high], or (low, high] or [low, high) where it says so.
+// [low, high], or (low, high] where it says so.
 struct Range {
   double low = 0;
   double high = 0;
   bool open_low = false;
-  bool open_high = false;
 };
 
 absl::Status CheckNumber(double value,
                          std::string_view field,
                          const Range& range) {
   const bool above = range.open_low ? value > range.low : value >= range.low;
-  const bool below = range.open_high ? value < range.high : value <= range.high;
-  if (std::isfinite(value) && above && below) return absl::OkStatus();
+  if (std::isfinite(value) && above && value <= range.high)
+    return absl::OkStatus();
   const Metadata metadata = {{"value", Text(value)},
                              {"min", Text(range.low)},
                              {"max", Text(range.high)}};
   return base::InvalidArgument(
       "OPTION_OUT_OF_RANGE", field,
       base::Cat(field, " is ", value, ": want ", range.open_low ? "(" : "[",
-                range.low, ", ", range.high, range.open_high ? ")" : "]"),
+                range.low, ", ", range.high, "]"),
       metadata);
 }
 
@@ -62,17 +61,15 @@ Range Closed(double low, double high) {
 
 absl::Status CheckOptions(const CrystallizeOptions& options) {
   constexpr double kMost = 9007199254740992.0;  // 2^53
-  RETURN_IF_ERROR(CheckNumber(options.tau, "options.tau", Closed(0, 1e3)));
+  RETURN_IF_ERROR(CheckNumber(options.tau, "options.tau", Closed(0, 100)));
   Range share = Closed(0, 1);
   RETURN_IF_ERROR(CheckNumber(options.contrast_threshold,
                               "options.contrast_threshold", share));
-  share.open_high = true;
   RETURN_IF_ERROR(
       CheckNumber(options.margin_share, "options.margin_share", share));
-  share.open_high = false;
-  share.open_low = true;
   RETURN_IF_ERROR(CheckNumber(options.precision_threshold,
-                              "options.precision_threshold", share));
+                              "options.precision_threshold", Closed(0.5, 1)));
+  share.open_low = true;
   RETURN_IF_ERROR(
       CheckNumber(options.sparse_fraction, "options.sparse_fraction", share));
   RETURN_IF_ERROR(CheckNumber(static_cast<double>(options.max_rows),
@@ -82,7 +79,7 @@ absl::Status CheckOptions(const CrystallizeOptions& options) {
   RETURN_IF_ERROR(CheckNumber(options.target_units, "options.target_units",
                               Closed(0, 1e9)));
   return CheckNumber(options.improvement_rounds, "options.improvement_rounds",
-                     Closed(0, 1000));
+                     Closed(0, 100));
 }
 
 }  // namespace

@@ -40,8 +40,12 @@ Search<Verified> FindUnits(Case* c, models::IndexSet positions) {
       co_await FindPrefix(c, base, std::move(asked), Axis::kUnits));
   Verified found;
   found.restriction = base;
+  // All units passed when T was found; should the full prefix not, go down from
+  // what is known to pass.
   if (!prefix.has_value()) {
-    co_return absl::InternalError("all units pass, but no prefix of an order");
+    found.restriction.units = c->AllUnits();
+    found.margin = c->best_margin;
+    co_return co_await ShrinkUnits(c, found);
   }
   std::vector<int32_t> order = orders[prefix->order];
   order.resize(prefix->size);
