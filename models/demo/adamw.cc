@@ -1,0 +1,50 @@
+// L1t. See adamw.h.
+#include "models/demo/adamw.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/torch/aten.h"
+
+namespace spar::demo {
+
+AdamW::AdamW(const std::vector<at::Tensor>& parameters,
+             const AdamWOptions& options)
+    : options_(options), parameters_(parameters) {
+  for (const at::Tensor& parameter : parameters_) {
+    means_.push_back(at::zeros(parameter.sizes(), parameter.options()));
+    squares_.push_back(at::zeros(parameter.sizes(), parameter.options()));
+  }
+}
+
+AdamW::~AdamW() = default;
+
+void AdamW::Step(double learning_rate) {
+  const c10::NoGradGuard no_grad;
+  ++steps_;
+  double square_norm = 0;
+  for (const at::Tensor& parameter : parameters_) {
+    const at::Tensor& gradient = parameter.grad();
+    square_norm += (gradient * gradient).sum().item<double>();
+  }
+  const double clip =
+      std::min(1.0, options_.max_norm / (std::sqrt(square_norm) + 1e-12));
+  const double step = learning_rate / (1 - std::pow(options_.beta1, steps_));
+  const double unbias = 1 / std::sqrt(1 - std::pow(options_.beta2, steps_));
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor gradient = parameters_[i].grad() * clip;
+    means_[i].mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
+    squares_[i]
+        .mul_(options_.beta2)
+        .addcmul_(gradient, gradient, 1 - options_.beta2);
+    if (parameters_[i].dim() > 1) {
+      parameters_[i].mul_(1 - learning_rate * options_.weight_decay);
+    }
+    const at::Tensor root =
+        squares_[i].sqrt().mul_(unbias).add_(options_.epsilon);
+    parameters_[i].addcdiv_(means_[i], root, -step);
+    parameters_[i].mutable_grad() = at::Tensor();
+  }
+}
+
+}  // namespace spar::demo
