@@ -1,0 +1,129 @@
+"""A decoder in float64 whose heads and neurons can be overwritten.
+
+Shared by the two kinds of model that the verifier knows: those it runs with
+transformers (exact_transformers.py) and those it computes itself in numpy
+(exact_simple.py). Nothing here is taken from Spar but the definitions: what a
+unit is, how units are numbered, and what they hold outside S.
+"""
+
+import numpy as np
+
+FEWEST_PROMPTS = 8  # fewer than this many prompts at a position: pooled mean
+
+
+class MeanActivations:
+    """What every unit holds on average, by position id.
+
+    Position 0 stands apart. A position that too few prompts reach takes the
+    mean over all positions but 0.
+    """
+
+    def __init__(self, num_positions, num_layers):
+        self._count = np.zeros(num_positions)
+        self._sum = {}
+        self._num_layers = num_layers
+
+    def add(self, kind, layer, values):
+        """values: [position, column] of one prompt."""
+        if kind == "head" and layer == 0:
+            self._count[: len(values)] += 1
+        total = self._sum.setdefault(
+            (kind, layer), np.zeros((len(self._count), values.shape[1]))
+        )
+        total[: len(values)] += values
+
+    def at(self, kind, layer, positions):
+        """[..., column] for an array of position ids."""
+        total = self._sum[kind, layer]
+        later = self._count[1:].sum()
+        pooled = total[1:].sum(axis=0) / max(later, 1)
+        table = np.tile(pooled, (positions.max() + 1, 1))
+        for position in range(min(len(table), len(total))):
+            if position == 0 or self._count[position] >= FEWEST_PROMPTS:
+                table[position] = total[position] / self._count[position]
+        return table[positions]
+
+
+class ExactModel:
+    """One loaded model. Subclasses run the forward pass.
+
+    Fields: family, num_layers, num_heads, head_dim, num_neurons, vocab_size,
+    context_length, attention_modules and mlp_modules (names by layer).
+    """
+
+    def run(self, tokens, positions, edit=None, every_position=False):
+        """Logits, [row, vocab], or [row, position, vocab] if every_position.
+
+        tokens, positions: [row, position] integers; positions are the ids that
+        the model is told, and rise along a row. Attention is causal; sliding
+        windows are measured in those ids. edit(kind, layer, values), where kind
+        is "head" or "neuron" and values are [row, position, column], returns
+        what the units hold instead.
+        """
+        raise NotImplementedError
+
+    @property
+    def units_per_layer(self):
+        return self.num_heads + self.num_neurons
+
+    @property
+    def num_units(self):
+        return self.num_layers * self.units_per_layer
+
+    def unit_name(self, unit):
+        layer, index = divmod(unit, self.units_per_layer)
+        if index < self.num_heads:
+            return f"{self.attention_modules[layer]}#head={index}"
+        return f"{self.mlp_modules[layer]}#neuron={index - self.num_heads}"
+
+    def units_of(self, scheme):
+        """Unit ids of "head", "neuron" or "head+neuron", as a boolean array."""
+        is_head = np.arange(self.num_units) % self.units_per_layer < self.num_heads
+        return {"head": is_head, "neuron": ~is_head, "head+neuron": is_head | True}[
+            scheme
+        ]
+
+    def mean_activations(self, prompts):
+        longest = max(len(prompt) for prompt in prompts)
+        mean = MeanActivations(longest, self.num_layers)
+
+        def listen(kind, layer, values):
+            for row in values:
+                mean.add(kind, layer, row)
+            return values
+
+        for length in sorted({len(prompt) for prompt in prompts}):
+            rows = np.array([p for p in prompts if len(p) == length])
+            for begin in range(0, len(rows), 64):
+                part = rows[begin : begin + 64]
+                self.run(part, np.tile(np.arange(length), (len(part), 1)), listen)
+        return mean
+
+    def restricted_logits(self, tokens, positions, masks, mean=None):
+        """[row, vocab] with unit value = mask x own + (1 - mask) x reference.
+
+        masks: [row, unit]. The reference is 0, or `mean` at the position ids.
+        """
+
+        def restrict(kind, layer, values):
+            first = layer * self.units_per_layer
+            if kind == "head":
+                mask = masks[:, first : first + self.num_heads]
+                mask = np.repeat(mask, self.head_dim, axis=1)
+            else:
+                first += self.num_heads
+                mask = masks[:, first : first + self.num_neurons]
+            mask = mask[:, None, :].astype(np.float64)
+            if mean is None:
+                return values * mask
+            return values * mask + mean.at(kind, layer, positions) * (1 - mask)
+
+        return self.run(tokens, positions, restrict)
+
+
+def margins(logits, target):
+    """Target's logit minus the largest other, for [row, vocab]."""
+    others = np.array(logits, dtype=np.float64)
+    own = others[:, target].copy()
+    others[:, target] = -np.inf
+    return own - others.max(axis=1)
