@@ -169,6 +169,8 @@ absl::StatusOr<AddedTokens> AddedTokens::Make(
         RETURN_IF_ERROR(normalizer->Apply(&content));
       }
       (token.normalized ? added.normalized_ : added.raw_).Add(content, token);
+      const auto entry = added.by_id_.find(token.id);
+      if (entry != added.by_id_.end()) entry->second.text = std::move(content);
     }
   }
   return added;

@@ -26,6 +26,7 @@ struct AddedToken {
   bool lstrip = false;       // takes the spaces before it along
   bool rstrip = false;
   bool normalized = false;  // looked for in the normalized text
+  std::string text = {};    // what it decodes to; set by AddedTokens
 };
 
 // A stretch of a text: an added token, or text between two.

@@ -10,6 +10,7 @@
 #include <utf8proc.h>
 
 #include "base/status.h"
+#include "models/text/unicode_additions.h"
 #include "models/text/utf8.h"
 
 namespace spar::models::text {
@@ -77,17 +78,7 @@ bool IsUnchanged(NormalForm form, std::string_view text) {
   });
 }
 
-}  // namespace
-
-std::optional<NormalForm> NormalFormNamed(std::string_view name) {
-  if (name == "NFC") return NormalForm::kC;
-  if (name == "NFD") return NormalForm::kD;
-  if (name == "NFKC") return NormalForm::kKC;
-  if (name == "NFKD") return NormalForm::kKD;
-  return std::nullopt;
-}
-
-std::string ToNormalForm(NormalForm form, std::string_view text) {
+std::string Normalize(NormalForm form, std::string_view text) {
   if (IsUnchanged(form, text)) return std::string(text);
   const std::string sorted = SortLongRuns(text);
   utf8proc_uint8_t* mapped = nullptr;
@@ -102,12 +93,40 @@ std::string ToNormalForm(NormalForm form, std::string_view text) {
                      static_cast<size_t>(size));
 }
 
+}  // namespace
+
+std::optional<NormalForm> NormalFormNamed(std::string_view name) {
+  if (name == "NFC") return NormalForm::kC;
+  if (name == "NFD") return NormalForm::kD;
+  if (name == "NFKC") return NormalForm::kKC;
+  if (name == "NFKD") return NormalForm::kKD;
+  return std::nullopt;
+}
+
+std::string ToNormalForm(NormalForm form, std::string_view text) {
+  std::string normal;
+  size_t done = 0;
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Step step = NextUtf8(text, at);
+    if (IsInert(step.code_point)) {
+      normal += Normalize(form, text.substr(done, at - done));
+      normal += text.substr(at, step.size);
+      done = at + step.size;
+    }
+    at += step.size;
+  }
+  return normal + Normalize(form, text.substr(done));
+}
+
 std::string ToLower(std::string_view text) {
   std::string lower;
   for (size_t at = 0; at < text.size();) {
     const Utf8Step step = NextUtf8(text, at);
     at += step.size;
-    if (step.code_point == 0x130) {  // the one that becomes two characters
+    if (const auto added = AddedLower(step.code_point)) {
+      AppendUtf8(*added, &lower);
+    } else if (step.code_point ==
+               0x130) {  // the one that becomes two characters
       lower += "i\xCC\x87";
     } else {
       AppendUtf8(static_cast<char32_t>(utf8proc_tolower(

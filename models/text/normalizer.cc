@@ -114,6 +114,10 @@ absl::StatusOr<NormalizerPtr> ReadReplace(const JsonObject& object) {
   ASSIGN_OR_RETURN(
       Pattern pattern,
       Pattern::Read(*pattern_value, object.place().Member("pattern")));
+  if (pattern.MayMatchEmpty()) {  // where the library misbehaves
+    return BadTokenizer(object.place().Member("pattern"),
+                        "may match nothing at all: want a longer match");
+  }
   ASSIGN_OR_RETURN(std::string content, object.String("content"));
   return NormalizerPtr(
       std::make_unique<Replace>(std::move(pattern), std::move(content)));

@@ -163,6 +163,12 @@ Pattern Pattern::Known(std::string_view pcre2) {
   return *std::move(pattern);
 }
 
+bool Pattern::MayMatchEmpty() const {
+  uint32_t may = 1;
+  pcre2_pattern_info(code_->compiled.get(), PCRE2_INFO_MATCHEMPTY, &may);
+  return may != 0;
+}
+
 absl::StatusOr<std::vector<Span>> Pattern::Cut(std::string_view text) const {
   thread_local const Workspace workspace;
   std::vector<Span> spans;

@@ -35,6 +35,9 @@ class Pattern {
   // An expression of our own, already in PCRE2's dialect; it must compile.
   static Pattern Known(std::string_view pcre2);
 
+  // Some text has an empty match. Never false when one does.
+  bool MayMatchEmpty() const;
+
   // Cuts `text`, valid UTF-8, into matches and the stretches between them, in
   // order and without gaps; an empty match gives an empty stretch.
   // kInvalidArgument PATTERN_TOO_SLOW when the expression backtracks beyond the

@@ -107,7 +107,7 @@ class Pipeline final : public Tokenizer {
   // Null when no token has this id.
   const std::string* Text(TokenId id) const {
     const AddedToken* added = stages_.added.Find(id);
-    return added != nullptr ? &added->content
+    return added != nullptr ? &added->text
                             : stages_.model->vocabulary().TokenOf(id);
   }
 

@@ -7,6 +7,7 @@
 #include "models/text/byte_alphabet.h"
 #include "models/text/metaspace.h"
 #include "models/text/split.h"
+#include "models/text/unicode_sets.h"
 
 namespace spar::models::text {
 namespace {
@@ -17,8 +18,23 @@ using PreTokenizerPtr = std::unique_ptr<PreTokenizer>;
 constexpr std::string_view kGpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+)"
     R"(|\s+(?!\S)|\s+)";
-constexpr std::string_view kWhitespace = R"(\w+|[^\w\s]+)";
-constexpr std::string_view kPunctuation = R"([!-/:-@\[-`{-~\p{P}])";
+// Newer punctuation than the library's table for this has.
+constexpr std::string_view kNoPunctuation =
+    R"([\x{61d}\x{9fd}\x{a76}\x{c77}\x{c84}\x{1b4e}-\x{1b4f})"
+    R"(\x{1b7d}-\x{1b7f}\x{2e43}-\x{2e4f}\x{2e52}-\x{2e5d}\x{10d6e})"
+    R"(\x{10ead}\x{10f55}-\x{10f59}\x{10f86}-\x{10f89}\x{113d4}-\x{113d5})"
+    R"(\x{113d7}-\x{113d8}\x{1144b}-\x{1144f}\x{1145a}-\x{1145b}\x{1145d})"
+    R"(\x{11660}-\x{1166c}\x{116b9}\x{1183b}\x{11944}-\x{11946}\x{119e2})"
+    R"(\x{11a3f}-\x{11a46}\x{11a9a}-\x{11a9c}\x{11a9e}-\x{11aa2})"
+    R"(\x{11b00}-\x{11b09}\x{11be1}\x{11c41}-\x{11c45}\x{11c70}-\x{11c71})"
+    R"(\x{11ef7}-\x{11ef8}\x{11f43}-\x{11f4f}\x{11fff}\x{12ff1}-\x{12ff2})"
+    R"(\x{16d6d}-\x{16d6f}\x{16e97}-\x{16e9a}\x{16fe2}\x{1e5ff})"
+    R"(\x{1e95e}-\x{1e95f}])";
+constexpr std::string_view kPunctuation =
+    R"([!-/:-@\[-`{-~\p{P}\x{166d}\x{111c9}])";
+// Numbers to Rust that are not yet in \p{N} of Oniguruma.
+constexpr std::string_view kNumber =
+    R"([\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}])";
 
 // `expression` is one of the above: it compiles.
 Pattern Own(std::string_view expression) {
@@ -125,7 +141,7 @@ absl::StatusOr<PreTokenizerPtr> ReadDigits(const JsonObject& object) {
   RETURN_IF_ERROR(object.OnlyHas({"type", "individual_digits"}));
   ASSIGN_OR_RETURN(const bool single, object.Bool("individual_digits", false));
   return MakeSplit(
-      "\\p{N}", single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous,
+      kNumber, single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous,
       false);
 }
 
@@ -157,11 +173,16 @@ absl::StatusOr<PreTokenizerPtr> ReadPreTokenizer(const Json& value,
     RETURN_IF_ERROR(object.OnlyHas({"type", "behavior"}));
     ASSIGN_OR_RETURN(const SplitBehavior behavior,
                      ReadBehavior(object, SplitBehavior::kIsolated));
-    return MakeSplit(kPunctuation, behavior, false);
+    return MakeSplit(base::Cat("(?!", kNoPunctuation, ")", kPunctuation),
+                     behavior, false);
   }
   RETURN_IF_ERROR(object.OnlyHas({"type"}));
   if (type == "Whitespace") {
-    return MakeSplit(kWhitespace, SplitBehavior::kRemoved, true);
+    const std::string word = WordSet();
+    return std::make_unique<Split>(
+        Pattern::Known(
+            base::Cat("[", word, "]+|[^", word, ShorthandSet('s'), "]+")),
+        SplitBehavior::kRemoved, true);
   }
   if (type == "WhitespaceSplit") {
     return MakeSplit("\\s", SplitBehavior::kRemoved, false);

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "models/text/pattern.h"
+#include "models/text/unicode_additions.h"
 #include "models/text/utf8.h"
 
 namespace spar::models::text {
@@ -28,12 +29,20 @@ constexpr std::array<std::string_view, 37> kCategories = {
 
 // Rust's \w, as a whole class.
 std::string WordPattern() {
-  return base::Cat("[", ShorthandSet('w'), "\\x{200c}\\x{200d}]");
+  return base::Cat("[", WordSet(), "]");
 }
 
 std::string Category(std::string_view name) {
-  return base::Cat("\\p{", name, "}");
+  return base::Cat("\\p{", name, "}", AdditionsTo(name));
 }
+
+std::string UnicodeWord() {
+  return base::Cat(Category("Alphabetic"), Category("M"), Category("Nd"),
+                   Category("Pc"));
+}
+
+// Superscript digits and fractions of Latin-1, to Oniguruma alone.
+constexpr std::string_view kAlsoWord = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 bool IsName(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
@@ -46,8 +55,11 @@ bool IsName(std::string_view name) {
 std::string ShorthandSet(char letter) {
   if (letter == 's') return std::string(kSpace);
   if (letter == 'd') return Category("Nd");
-  return base::Cat("\\p{Alphabetic}", Category("M"), Category("Nd"),
-                   Category("Pc"));
+  return base::Cat(UnicodeWord(), kAlsoWord);
+}
+
+std::string WordSet() {
+  return base::Cat(UnicodeWord(), "\\x{200c}\\x{200d}");
 }
 
 std::string NotSpaceSet() {

@@ -22,8 +22,9 @@ std::optional<std::string> PropertySet(std::string_view name);
 // Unicode White_Space, which is also Rust's char::is_whitespace.
 bool IsSpace(char32_t code_point);
 
-// \w of Rust's regular expressions: what ShorthandSet('w') has, and the two
-// joiners.
+// \w of Rust's regular expressions, which have the two joiners besides, but no
+// superscript digits; as a set and for one character.
+std::string WordSet();
 bool IsWord(char32_t code_point);
 
 }  // namespace spar::models::text

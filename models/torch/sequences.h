@@ -5,7 +5,6 @@
 // sequences of equal length.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -28,7 +27,7 @@ struct Sequence {
   std::vector<bool> hidden = {};
 
   int length() const { return static_cast<int>(tokens.size()); }
-  friend auto operator<=>(const Sequence&, const Sequence&) = default;
+  friend bool operator==(const Sequence&, const Sequence&) = default;
 };
 
 // A whole prompt.
