@@ -1,14 +1,19 @@
 #include "models/torch/gradients.h"
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "models/torch/aten.h"
 #include "models/torch/readout.h"
 
 namespace spar::models {
 
-int64_t GradientBytes(const Decoder& decoder, int64_t rows, int64_t tokens) {
-  const DecoderSpec& spec = decoder.spec;
+namespace {
+
+// What autograd keeps for some rows of `tokens` tokens in all.
+int64_t GradientBytes(const DecoderSpec& spec, int64_t rows, int64_t tokens) {
   const int64_t heads = int64_t{spec.num_heads} * spec.head_dim;
   const int64_t mlp = int64_t{spec.mlp_width} * (spec.gated_mlp ? 6 : 4);
   const int64_t per_token = 8 * int64_t{spec.width} + 8 * heads + mlp;
@@ -16,6 +21,40 @@ int64_t GradientBytes(const Decoder& decoder, int64_t rows, int64_t tokens) {
       int64_t{spec.num_layers} * (int64_t{spec.num_heads} + spec.mlp_width);
   return 4 * (tokens * per_token * spec.num_layers +
               rows * (3 * units + 4 * int64_t{spec.vocab_size}));
+}
+
+}  // namespace
+
+std::vector<PlannedBatch> PlanGradients(const Decoder& decoder,
+                                        std::span<const GradientRow> rows,
+                                        int64_t max_bytes) {
+  std::vector<int> order(rows.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto key = [&](int i) {
+    return std::pair(rows[i].prompt->reference, rows[i].positions.Count());
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return key(a) < key(b); });
+  std::vector<PlannedBatch> batches;
+  int64_t tokens = 0;
+  for (const int row : order) {
+    const int64_t length = rows[row].positions.Count();
+    const ReferenceKind reference = rows[row].prompt->reference;
+    const auto bytes_with = [&](int64_t num_rows, int64_t num_tokens) {
+      return GradientBytes(decoder.spec, num_rows, num_tokens);
+    };
+    if (batches.empty() || batches.back().reference != reference ||
+        bytes_with(static_cast<int64_t>(batches.back().rows.size()) + 1,
+                   tokens + length) > max_bytes) {
+      batches.push_back({.reference = reference});
+      tokens = 0;
+    }
+    PlannedBatch& batch = batches.back();
+    tokens += length;
+    batch.rows.push_back(row);
+    batch.bytes = bytes_with(static_cast<int64_t>(batch.rows.size()), tokens);
+  }
+  return batches;
 }
 
 std::vector<RowGradient> MaskGradients(const Decoder& decoder,

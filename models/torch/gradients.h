@@ -5,12 +5,16 @@
 #include <vector>
 
 #include "models/backend.h"
+#include "models/torch/batch_plan.h"
 #include "models/torch/masked_forward.h"
 
 namespace spar::models {
 
-// Bytes that autograd keeps for rows of `tokens` tokens in all.
-int64_t GradientBytes(const Decoder& decoder, int64_t rows, int64_t tokens);
+// Batches of at most `max_bytes` of what autograd keeps, or of one row. Of one
+// reference kind, shortest rows first.
+std::vector<PlannedBatch> PlanGradients(const Decoder& decoder,
+                                        std::span<const GradientRow> rows,
+                                        int64_t max_bytes);
 
 // One batched forward and backward. The rows fit the model and share one
 // reference kind; `reference` is null for zero. Throws c10::Error. Must not be

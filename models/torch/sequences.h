@@ -5,6 +5,7 @@
 // sequences of equal length.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -27,7 +28,7 @@ struct Sequence {
   std::vector<bool> hidden = {};
 
   int length() const { return static_cast<int>(tokens.size()); }
-  friend bool operator==(const Sequence&, const Sequence&) = default;
+  friend auto operator<=>(const Sequence&, const Sequence&) = default;
 };
 
 // A whole prompt.

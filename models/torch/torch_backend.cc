@@ -1,7 +1,6 @@
 #include "models/torch/torch_backend.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include <ATen/Parallel.h>
@@ -10,6 +9,9 @@
 #include "models/digest.h"
 #include "models/row_check.h"
 #include "models/torch/aten.h"
+#include "models/torch/batch_plan.h"
+#include "models/torch/calibration.h"
+#include "models/torch/compaction.h"
 #include "models/torch/dense_checker.h"
 #include "models/torch/device.h"
 #include "models/torch/errors.h"
@@ -17,11 +19,16 @@
 #include "models/torch/means_file.h"
 #include "models/torch/readout.h"
 #include "models/torch/reference_means.h"
+#include "models/torch/restricted_forward.h"
 
 namespace spar::models {
 namespace {
 
 using base::Cat;
+
+constexpr int64_t kCompactionBytes = int64_t{512} << 20;
+constexpr int64_t kGradientBytes = int64_t{1} << 30;
+constexpr int64_t kCudaBatchBytes = int64_t{4} << 30;
 
 class TorchBackend final : public Backend {
  public:
@@ -49,7 +56,16 @@ class TorchBackend final : public Backend {
       std::span<const TokenId> tokens, int top_k) override;
 
  private:
-  const ReferenceValues* Reference(ReferenceKind kind);
+  // Null for zero. Throws c10::Error.
+  const ReferenceFold* Reference(ReferenceKind kind);
+  absl::StatusOr<std::vector<RowResult>> EvaluateFitting(
+      std::span<const Row> rows, const ReuseOptions& reuse);
+  void RunBatch(std::span<const Row> rows,
+                const PlannedBatch& batch,
+                const ReuseOptions& reuse,
+                std::vector<RowResult>& results);
+  // kResourceExhausted with both numbers.
+  absl::Status CheckFits(int64_t bytes, size_t rows) const;
 
   const std::shared_ptr<const Snapshot> snapshot_;
   const TorchBackendOptions options_;
@@ -57,8 +73,10 @@ class TorchBackend final : public Backend {
   ModelInfo info_;
   Calibration calibration_;
   Decoder decoder_;
-  std::unique_ptr<ReferenceValues> means_;  // made when first asked for
-  std::unique_ptr<DenseChecker> checker_;   // made when first asked for
+  int64_t max_batch_bytes_ = 0;
+  std::unique_ptr<Compaction> compaction_;
+  std::unique_ptr<ReferenceFold> means_;   // made when first asked for
+  std::unique_ptr<DenseChecker> checker_;  // made when first asked for
 };
 
 absl::Status TorchBackend::Load() {
@@ -69,6 +87,12 @@ absl::Status TorchBackend::Load() {
     decoder_ = LoadDecoder(*snapshot_, device, dtype);
     return absl::OkStatus();
   }));
+  compaction_ = std::make_unique<Compaction>(decoder_, kCompactionBytes);
+  max_batch_bytes_ = options_.max_batch_bytes;
+  if (max_batch_bytes_ <= 0) {
+    max_batch_bytes_ =
+        device.is_cuda() ? kCudaBatchBytes : AvailableHostBytes() / 2;
+  }
   const DecoderSpec& spec = decoder_.spec;
   info_ = {.family = spec.family,
            .digest = snapshot_->digest(),
@@ -87,6 +111,12 @@ absl::Status TorchBackend::Load() {
     RETURN_IF_ERROR(CheckTokens(info_, options_.reference_prompts[i],
                                 Cat("reference_prompts[", i, "]")));
   }
+  ASSIGN_OR_RETURN(
+      calibration_,
+      Calibrate(info_, units_,
+                [this](std::span<const Row> rows, const ReuseOptions& reuse) {
+                  return EvaluateFitting(rows, reuse);
+                }));
   return absl::OkStatus();
 }
 
@@ -99,94 +129,105 @@ absl::StatusOr<std::string> TorchBackend::ReferenceDigest(ReferenceKind kind) {
   return ReferenceDigestOf(kind, options_.reference_prompts);
 }
 
-const ReferenceValues* TorchBackend::Reference(ReferenceKind kind) {
+const ReferenceFold* TorchBackend::Reference(ReferenceKind kind) {
   if (kind == ReferenceKind::kZero) return nullptr;
   if (means_ != nullptr) return means_.get();
-  auto means = std::make_unique<ReferenceValues>();
+  const c10::AutoGradMode no_gradients(false);  // not inference: kept for both
+  ReferenceValues means;
   const MeansFile file(
       options_.cache_dir,
       Sha256Hex(Cat(info_.digest, "\n",
                     ReferenceDigestOf(kind, options_.reference_prompts), "\n",
                     info_.dtype)));
-  if (file.Read(decoder_.spec, *means)) {
-    means->MoveTo(decoder_.device);
-  } else {
-    *means = MeasureMeans(decoder_, options_.reference_prompts);
-    file.Write(*means);
+  if (!file.Read(decoder_.spec, means)) {
+    means = MeasureMeans(decoder_, options_.reference_prompts);
+    file.Write(means);
   }
-  means_ = std::move(means);
+  means.MoveTo(decoder_.device);
+  means_ = std::make_unique<ReferenceFold>(
+      FoldReference(decoder_, std::move(means)));
   return means_.get();
 }
 
 absl::StatusOr<std::vector<RowResult>> TorchBackend::Evaluate(
     std::span<const Row> rows) {
   RETURN_IF_ERROR(CheckRows(*this, rows));
+  return EvaluateFitting(rows, options_.reuse);
+}
+
+absl::StatusOr<std::vector<RowResult>> TorchBackend::EvaluateFitting(
+    std::span<const Row> rows, const ReuseOptions& reuse) {
+  const std::vector<PlannedBatch> batches =
+      PlanBatches(rows, decoder_.spec, units_, reuse,
+                  static_cast<int>(c10::elementSize(decoder_.dtype)));
+  for (const PlannedBatch& batch : batches) {
+    RETURN_IF_ERROR(CheckFits(batch.bytes, batch.rows.size()));
+  }
   std::vector<RowResult> results(rows.size());
   RETURN_IF_ERROR(CatchTorch("evaluating rows", [&] {
-    const c10::InferenceMode inference;
-    std::vector<int> order(rows.size());
-    std::iota(order.begin(), order.end(), 0);
-    const auto key = [&](int i) {
-      return std::pair(rows[i].prompt->reference, rows[i].positions.Count());
-    };
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int a, int b) { return key(a) < key(b); });
-    for (size_t begin = 0; begin < order.size();) {
-      size_t end = begin;
-      const ReferenceKind kind = rows[order[begin]].prompt->reference;
-      std::vector<Sequence> sequences;
-      std::vector<TokenId> targets;
-      std::vector<float> masks;
-      for (; end < order.size() && end < begin + 64; ++end) {
-        const Row& row = rows[order[end]];
-        if (row.prompt->reference != kind) break;
-        sequences.push_back(MakeSequence(*row.prompt, row.positions, true));
-        targets.push_back(row.prompt->target);
-        for (int u = 0; u < units_.size(); ++u) {
-          masks.push_back(row.units.Contains(u) ? 1 : 0);
-        }
-      }
-      SequenceBatch batch(decoder_, std::move(sequences));
-      MaskOptions options;
-      options.masks = at::tensor(masks, at::dtype(at::kFloat))
-                          .view({-1, units_.size()})
-                          .to(decoder_.device, decoder_.dtype);
-      options.reference = Reference(kind);
-      const std::vector<RowResult> some = ReadMargins(
-          Logits(decoder_, MaskedForward(decoder_, batch, options)), targets);
-      for (size_t i = begin; i < end; ++i) results[order[i]] = some[i - begin];
-      begin = end;
+    for (const PlannedBatch& batch : batches) {
+      RunBatch(rows, batch, reuse, results);
     }
     return absl::OkStatus();
   }));
   return results;
 }
 
+void TorchBackend::RunBatch(std::span<const Row> rows,
+                            const PlannedBatch& batch,
+                            const ReuseOptions& reuse,
+                            std::vector<RowResult>& results) {
+  const ReferenceFold* const reference = Reference(batch.reference);
+  const c10::InferenceMode inference;
+  std::vector<const Row*> chosen;
+  for (const int row : batch.rows) chosen.push_back(&rows[row]);
+  const at::Tensor streams =
+      RestrictedStreams(decoder_, *compaction_, chosen, reference, reuse);
+  constexpr size_t kRowsPerReadout = 64;
+  for (size_t begin = 0; begin < chosen.size(); begin += kRowsPerReadout) {
+    const size_t count = std::min(kRowsPerReadout, chosen.size() - begin);
+    std::vector<TokenId> targets;
+    for (size_t i = begin; i < begin + count; ++i) {
+      targets.push_back(chosen[i]->prompt->target);
+    }
+    const std::vector<RowResult> some = ReadMargins(
+        Logits(decoder_, streams.narrow(0, static_cast<int64_t>(begin),
+                                        static_cast<int64_t>(count))),
+        targets);
+    for (size_t i = 0; i < count; ++i) results[batch.rows[begin + i]] = some[i];
+  }
+}
+
+absl::Status TorchBackend::CheckFits(int64_t bytes, size_t rows) const {
+  if (bytes <= max_batch_bytes_) return absl::OkStatus();
+  return base::Error(
+      absl::StatusCode::kResourceExhausted,
+      Cat("a batch of ", rows, " rows needs ", bytes, " bytes; ",
+          max_batch_bytes_, " may be used"),
+      {.reason = "BATCH_TOO_LARGE",
+       .metadata = {{"rows", Cat(rows)},
+                    {"bytes", Cat(bytes)},
+                    {"max_batch_bytes", Cat(max_batch_bytes_)}}});
+}
+
 absl::StatusOr<std::vector<RowGradient>> TorchBackend::Gradients(
     std::span<const GradientRow> rows) {
   RETURN_IF_ERROR(CheckRows(*this, rows));
+  const std::vector<PlannedBatch> batches =
+      PlanGradients(decoder_, rows, std::min(kGradientBytes, max_batch_bytes_));
+  for (const PlannedBatch& batch : batches) {
+    RETURN_IF_ERROR(CheckFits(batch.bytes, batch.rows.size()));
+  }
   std::vector<RowGradient> results(rows.size());
   RETURN_IF_ERROR(CatchTorch("differentiating rows", [&] {
-    std::vector<const GradientRow*> chunk;
-    for (const ReferenceKind kind :
-         {ReferenceKind::kZero, ReferenceKind::kMean}) {
-      std::vector<int> order;
-      for (size_t i = 0; i < rows.size(); ++i) {
-        if (rows[i].prompt->reference == kind)
-          order.push_back(static_cast<int>(i));
-      }
-      std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-        return rows[a].positions.Count() < rows[b].positions.Count();
-      });
-      for (size_t begin = 0; begin < order.size(); begin += 32) {
-        const size_t end = std::min(begin + 32, order.size());
-        chunk.clear();
-        for (size_t i = begin; i < end; ++i) chunk.push_back(&rows[order[i]]);
-        std::vector<RowGradient> some =
-            MaskGradients(decoder_, chunk, Reference(kind));
-        for (size_t i = begin; i < end; ++i) {
-          results[order[i]] = std::move(some[i - begin]);
-        }
+    for (const PlannedBatch& batch : batches) {
+      const ReferenceFold* const fold = Reference(batch.reference);
+      std::vector<const GradientRow*> chosen;
+      for (const int row : batch.rows) chosen.push_back(&rows[row]);
+      std::vector<RowGradient> some = MaskGradients(
+          decoder_, chosen, fold != nullptr ? &fold->values : nullptr);
+      for (size_t i = 0; i < some.size(); ++i) {
+        results[batch.rows[i]] = std::move(some[i]);
       }
     }
     return absl::OkStatus();

@@ -14,14 +14,25 @@
 
 namespace spar::models {
 
+// What Evaluate may share or leave out. Every one is exact; tests and
+// measurements turn them off.
+struct ReuseOptions {
+  bool batch_rows = true;         // one product per weight for many rows
+  bool share_layers = true;       // rows part where their masks first differ
+  bool compact_positions = true;  // deleted positions are not computed
+  bool compact_units = true;      // nor units that no row of a batch keeps
+  bool readout_only = true;       // last layer: the readout position only
+};
+
 struct TorchBackendOptions {
   std::string device = "cpu";     // "cpu", "cuda", "cuda:1"
   std::string dtype = "float32";  // of weights and activations
   int num_threads = 0;            // intra-op; 0: LibTorch's own choice
-  int64_t max_batch_bytes = 0;    // activations of one batch; 0: from the
-                                  // memory that is free at load
+  int64_t max_batch_bytes = 0;    // activations of one batch; 0: half of the
+                                  // host memory free at load; 4 GiB on CUDA
   std::vector<std::vector<TokenId>> reference_prompts = {};
   std::filesystem::path cache_dir = {};  // mean activations; empty: none kept
+  ReuseOptions reuse = {};
 };
 
 // Uploads the weights and calibrates (about a second). The backend keeps the
