@@ -49,6 +49,10 @@ DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
   const std::vector<bool> windowed = ReadWindowed(config, spec.num_layers);
   for (int l = 0; l < spec.num_layers; ++l) {
     if (windowed[l]) spec.layers[l].sliding_window = window;
+    if (windowed[l] && window == 0 && config.IsSet("layer_types")) {
+      config.Refuse("layer_types",
+                    "names sliding layers, but no sliding window is in use");
+    }
   }
   return spec;
 }

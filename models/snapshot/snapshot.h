@@ -1,7 +1,9 @@
 // L1. An unchanged Hugging Face snapshot folder: config.json and *.safetensors.
 //
-// The folder's tensors stay memory-mapped for the life of the Snapshot. See
-// docs/architecture.md for how a family is added.
+// The folder's tensors stay memory-mapped for the life of the Snapshot: replace
+// a model's files by rename, never in place. A mapped file that is cut short
+// ends the process with SIGBUS when the lost part is read. See
+// docs/adding-a-family.md for how a family is added.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +23,8 @@ namespace spar::models {
 
 enum class Dtype { kFloat32, kFloat16, kBfloat16 };
 
-// A tensor in the mapped file. Row-major, little-endian. Lives as long as its
-// Snapshot.
+// A tensor in the mapped file. Row-major, little-endian, aligned for its dtype.
+// Lives as long as its Snapshot.
 struct TensorView {
   Dtype dtype = Dtype::kFloat32;
   std::vector<int64_t> shape = {};
@@ -30,8 +32,8 @@ struct TensorView {
 };
 
 struct SnapshotOptions {
-  // Where digests of files already read are kept, keyed by path, size, inode
-  // and modification time. Empty: digests are computed anew.
+  // Where digests of files already read are kept, keyed by path, size, inode,
+  // and modification and change times. Empty: digests are computed anew.
   std::filesystem::path cache_dir = {};
 };
 
@@ -61,7 +63,10 @@ class Snapshot {
   virtual const std::string& digest() const = 0;
 };
 
-// The units of a decoder, named as its checkpoint names its modules.
+// The units of a decoder, named as its checkpoint names its modules. A head
+// holds its q rows (with their biases), its o columns, and its share of the k
+// and v rows of its group; a neuron its up and gate rows and its down column.
+// The output biases of o and down belong to no unit.
 UnitTable MakeUnitTable(const DecoderSpec& spec);
 
 }  // namespace spar::models

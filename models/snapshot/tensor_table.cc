@@ -1,5 +1,6 @@
 #include "models/snapshot/tensor_table.h"
 
+#include <algorithm>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -29,10 +30,13 @@ bool Exists(const std::filesystem::path& path) {
 // A name that stays in the folder on every system. Links are judged by what
 // they finally are: the Hub's cache is made of links to ../../blobs/.
 bool IsPlainFileName(std::string_view name) {
-  constexpr std::string_view kForbidden("/\\:\0", 4);
-  return !name.empty() && name.size() <= 255 && !name.starts_with('.') &&
-         name.find_first_of(kForbidden) == name.npos &&
-         name.ends_with(".safetensors");
+  const auto is_forbidden = [](char c) {
+    return c == '/' || c == '\\' || c == ':' ||
+           static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  };
+  return name.size() <= 255 && !name.starts_with('.') &&
+         name.ends_with(".safetensors") &&
+         std::ranges::none_of(name, is_forbidden);
 }
 
 absl::StatusOr<WeightMap> ReadIndex(const std::filesystem::path& path) {
