@@ -216,6 +216,10 @@ absl::Status FakeBackend::CheckGradientRow(const GradientRow& row) const {
     return BadRow(base::Cat("the row has ", row.masks.size(),
                             " masks, the model has ", units_.size(), " units"));
   }
+  for (const float mask : row.masks) {
+    if (mask >= 0 && mask <= 1) continue;  // false for NaN
+    return BadRow(base::Cat("mask ", mask, ": want 0 to 1"));
+  }
   return absl::OkStatus();
 }
 

@@ -58,8 +58,12 @@ class TorchBackend final : public Backend {
  private:
   // Null for zero. Throws c10::Error.
   const ReferenceFold* Reference(ReferenceKind kind);
-  absl::StatusOr<std::vector<RowResult>> EvaluateFitting(
-      std::span<const Row> rows, const ReuseOptions& reuse);
+  std::vector<PlannedBatch> Plan(std::span<const Row> rows,
+                                 const ReuseOptions& reuse) const;
+  absl::StatusOr<std::vector<RowResult>> Run(
+      std::span<const Row> rows,
+      const std::vector<PlannedBatch>& batches,
+      const ReuseOptions& reuse);
   void RunBatch(std::span<const Row> rows,
                 const PlannedBatch& batch,
                 const ReuseOptions& reuse,
@@ -115,7 +119,7 @@ absl::Status TorchBackend::Load() {
       calibration_,
       Calibrate(info_, units_,
                 [this](std::span<const Row> rows, const ReuseOptions& reuse) {
-                  return EvaluateFitting(rows, reuse);
+                  return Run(rows, Plan(rows, reuse), reuse);
                 }));
   return absl::OkStatus();
 }
@@ -152,17 +156,23 @@ const ReferenceFold* TorchBackend::Reference(ReferenceKind kind) {
 absl::StatusOr<std::vector<RowResult>> TorchBackend::Evaluate(
     std::span<const Row> rows) {
   RETURN_IF_ERROR(CheckRows(*this, rows));
-  return EvaluateFitting(rows, options_.reuse);
-}
-
-absl::StatusOr<std::vector<RowResult>> TorchBackend::EvaluateFitting(
-    std::span<const Row> rows, const ReuseOptions& reuse) {
-  const std::vector<PlannedBatch> batches =
-      PlanBatches(rows, decoder_.spec, units_, reuse,
-                  static_cast<int>(c10::elementSize(decoder_.dtype)));
+  const std::vector<PlannedBatch> batches = Plan(rows, options_.reuse);
   for (const PlannedBatch& batch : batches) {
     RETURN_IF_ERROR(CheckFits(batch.bytes, batch.rows.size()));
   }
+  return Run(rows, batches, options_.reuse);
+}
+
+std::vector<PlannedBatch> TorchBackend::Plan(std::span<const Row> rows,
+                                             const ReuseOptions& reuse) const {
+  return PlanBatches(rows, decoder_.spec, units_, reuse,
+                     static_cast<int>(c10::elementSize(decoder_.dtype)));
+}
+
+absl::StatusOr<std::vector<RowResult>> TorchBackend::Run(
+    std::span<const Row> rows,
+    const std::vector<PlannedBatch>& batches,
+    const ReuseOptions& reuse) {
   std::vector<RowResult> results(rows.size());
   RETURN_IF_ERROR(CatchTorch("evaluating rows", [&] {
     for (const PlannedBatch& batch : batches) {

@@ -1,7 +1,7 @@
 // Small random decoders of every kind of arithmetic, for the torch tests.
 #pragma once
 
-#include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -15,6 +15,10 @@ struct NamedModel {
   DecoderSpec shape = {};
   bool biases = false;
 };
+
+inline void PrintTo(const NamedModel& model, std::ostream* out) {
+  *out << model.name;
+}
 
 // Learned positions and layer norms; grouped queries, rotary and gated;
 // parallel residual with partial rotary; sliding window.
