@@ -27,7 +27,8 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
                          plugins) override {
     plugins->erase(std::remove_if(plugins->begin(), plugins->end(),
                                   [](const auto& plugin) {
-                                    return plugin->name() == "proto_reflection";
+                                    return plugin->name() ==
+                                           "proto_server_reflection";
                                   }),
                    plugins->end());
   }

@@ -1,0 +1,117 @@
+#include "tests/service/scripted_explainer.h"
+
+#include <utility>
+
+namespace spar::testing {
+
+absl::StatusOr<search::SearchId> ScriptedExplainer::Start(
+    search::Question question, OnEvent on_event, OnDone on_done) {
+  base::MutexLock lock(mu_);
+  if (refusal_.has_value()) {
+    const absl::Status refusal = *refusal_;
+    refusal_.reset();
+    return refusal;
+  }
+  const auto id = static_cast<search::SearchId>(searches_.size()) + 1;
+  Search& search = searches_[id];
+  search.question = std::move(question);
+  search.on_event = std::move(on_event);
+  search.on_done = std::move(on_done);
+  changed_.NotifyAll();
+  return id;
+}
+
+void ScriptedExplainer::Cancel(search::SearchId id) {
+  {
+    base::MutexLock lock(mu_);
+    searches_[id].cancelled = true;
+    changed_.NotifyAll();
+  }
+  End(id, absl::CancelledError("cancelled"));
+}
+
+void ScriptedExplainer::Predict(std::vector<models::TokenId> tokens,
+                                int top_k,
+                                OnPrediction on_prediction) {
+  absl::StatusOr<std::vector<models::PositionPrediction>> result;
+  {
+    base::MutexLock lock(mu_);
+    result = backend_.Predict(tokens, top_k);
+  }
+  on_prediction(std::move(result));
+}
+
+void ScriptedExplainer::Verify(std::string certificate_json,
+                               OnVerification on_verification) {
+  absl::StatusOr<search::Verification> verification;
+  {
+    base::MutexLock lock(mu_);
+    certificate_ = std::move(certificate_json);
+    verification = verification_;
+  }
+  on_verification(std::move(verification));
+}
+
+search::BatchCounters ScriptedExplainer::batch_counters() const {
+  base::MutexLock lock(mu_);
+  return counters_;
+}
+
+void ScriptedExplainer::RefuseNext(absl::Status status) {
+  base::MutexLock lock(mu_);
+  refusal_ = std::move(status);
+}
+
+void ScriptedExplainer::set_verification(
+    absl::StatusOr<search::Verification> verification) {
+  base::MutexLock lock(mu_);
+  verification_ = std::move(verification);
+}
+
+void ScriptedExplainer::set_batch_counters(
+    const search::BatchCounters& counters) {
+  base::MutexLock lock(mu_);
+  counters_ = counters;
+}
+
+search::Question ScriptedExplainer::AwaitStart(search::SearchId id) {
+  base::MutexLock lock(mu_);
+  while (searches_.count(id) == 0) changed_.Wait(mu_);
+  return searches_[id].question;
+}
+
+void ScriptedExplainer::AwaitCancel(search::SearchId id) {
+  base::MutexLock lock(mu_);
+  while (!searches_[id].cancelled) changed_.Wait(mu_);
+}
+
+bool ScriptedExplainer::Emit(search::SearchId id, const search::Event& event) {
+  OnEvent on_event;
+  {
+    base::MutexLock lock(mu_);
+    if (!searches_[id].on_done) return false;
+    on_event = searches_[id].on_event;
+  }
+  on_event(event);
+  return true;
+}
+
+void ScriptedExplainer::End(search::SearchId id,
+                            absl::StatusOr<search::Explanation> result) {
+  OnDone on_done;
+  OnEvent on_event;  // dropped outside the lock: it may hold the call's last
+                     // reference
+  {
+    base::MutexLock lock(mu_);
+    std::swap(on_done, searches_[id].on_done);
+    std::swap(on_event, searches_[id].on_event);
+  }
+  if (on_done) on_done(std::move(result));
+}
+
+std::string ScriptedExplainer::last_certificate() const {
+  base::MutexLock lock(mu_);
+  return certificate_;
+}
+
+}  // namespace spar::testing

@@ -1,0 +1,78 @@
+// An explainer whose searches do what the test says, when it says it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "models/fake_backend.h"
+#include "server/search/explainer.h"
+
+namespace spar::testing {
+
+// Thread-safe. Describes the default FakeBackend and predicts as it does.
+class ScriptedExplainer final : public search::Explainer {
+ public:
+  explicit ScriptedExplainer(models::FakeBackendOptions options = {})
+      : backend_(std::move(options)) {}
+
+  const models::ModelInfo& info() const override { return backend_.info(); }
+  const models::UnitTable& units() const override { return backend_.units(); }
+  const models::Calibration& calibration() const override {
+    return backend_.calibration();
+  }
+  bool has_reference_prompts() const override {
+    return !backend_.reference_prompts().empty();
+  }
+
+  absl::StatusOr<search::SearchId> Start(search::Question question,
+                                         OnEvent on_event,
+                                         OnDone on_done) override;
+  // Ends the search with kCancelled at once.
+  void Cancel(search::SearchId id) override;
+  void Predict(std::vector<models::TokenId> tokens,
+               int top_k,
+               OnPrediction on_prediction) override;
+  void Verify(std::string certificate_json,
+              OnVerification on_verification) override;
+  search::BatchCounters batch_counters() const override;
+
+  // The next Start is refused so.
+  void RefuseNext(absl::Status status);
+  // Verify answers so from now on.
+  void set_verification(absl::StatusOr<search::Verification> verification);
+  void set_batch_counters(const search::BatchCounters& counters);
+
+  // Waits until so many searches have been started; the last one's question.
+  search::Question AwaitStart(search::SearchId id);
+  // Waits until the search was cancelled.
+  void AwaitCancel(search::SearchId id);
+  // The search with this id finds something; false if it has ended.
+  bool Emit(search::SearchId id, const search::Event& event);
+  void End(search::SearchId id, absl::StatusOr<search::Explanation> result);
+  // The text that Verify was last given.
+  std::string last_certificate() const;
+
+ private:
+  struct Search {
+    search::Question question = {};
+    OnEvent on_event = {};
+    OnDone on_done = {};  // empty once called
+    bool cancelled = false;
+  };
+
+  models::FakeBackend backend_;
+
+  mutable base::Mutex mu_;
+  base::CondVar changed_;
+  std::map<search::SearchId, Search> searches_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Status> refusal_ ABSL_GUARDED_BY(mu_);
+  absl::StatusOr<search::Verification> verification_ ABSL_GUARDED_BY(mu_) =
+      search::Verification{};
+  search::BatchCounters counters_ ABSL_GUARDED_BY(mu_);
+  std::string certificate_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace spar::testing
