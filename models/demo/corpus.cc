@@ -11,7 +11,7 @@ namespace {
 constexpr uint64_t kHeldOutShare = 8;
 
 // How often a training episode is of each type, in the order of kQueryTypes.
-constexpr double kMixture[] = {0.08, 0.20, 0.18, 0.20, 0.25, 0.09};
+constexpr double kMixture[] = {0.06, 0.15, 0.13, 0.18, 0.38, 0.10};
 
 // FNV-1a, 64 bits.
 uint64_t Hash(std::string_view text) {

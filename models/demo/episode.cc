@@ -169,7 +169,7 @@ Words Distinct(int count, Random& random) {
 // A list of words, then the same list again.
 void Repetition(Random& random, Episode& episode) {
   const bool announced = random.Chance(0.5);
-  const Words words = Distinct(random.Between(announced ? 2 : 3, 10), random);
+  const Words words = Distinct(random.Between(announced ? 2 : 3, 8), random);
   for (const std::string& word : words) Add(word, true, episode);
   if (announced) Add("again", true, episode);
   for (size_t i = 0; i < words.size(); ++i) {
@@ -184,7 +184,7 @@ void Repetition(Random& random, Episode& episode) {
 
 // Pairs, then one of them asked for.
 void Codes(Random& random, Episode& episode) {
-  const int count = random.Between(1, 4);
+  const int count = random.Between(1, 3);
   const Words words = Distinct(2 * count, random);
   for (int i = 0; i < count; ++i) {
     Say(kCodeTemplate, {{'s', words[2 * i]}, {'a', words[2 * i + 1]}}, episode);

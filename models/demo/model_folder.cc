@@ -10,17 +10,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/status.h"
-#include "models/demo/corpus.h"
+#include "models/demo/query_files.h"
 #include "models/snapshot/safetensors_writer.h"
 #include "models/torch/aten.h"
 
 namespace spar::demo {
 namespace {
-
-constexpr int kReferencePrompts = 512;
-constexpr uint64_t kReferenceSeed = 70001;
-constexpr int kQueries = 120;  // 20 of each type
-constexpr uint64_t kQuerySeed = 80001;
 
 absl::Status WriteConfig(const DecoderShape& shape,
                          const std::filesystem::path& folder) {
@@ -64,26 +59,6 @@ absl::Status WriteWeights(const DemoDecoder& decoder,
                                   std::move(tensors));
 }
 
-absl::Status WriteReferencePrompts(const std::filesystem::path& folder) {
-  const QueryOptions options{.min_words = 6, .max_words = 30};
-  std::string text;
-  for (const Query& query :
-       HeldOutQueries(kReferencePrompts, options, kReferenceSeed)) {
-    text += JoinWords(query.prompt) + "\n";
-  }
-  return WriteText(folder / "reference_prompts.txt", text);
-}
-
-absl::Status WriteQueries(const std::filesystem::path& path) {
-  std::string text;
-  for (const Query& query :
-       HeldOutQueries(kQueries, QueryOptions{.max_words = 30}, kQuerySeed)) {
-    text += base::Cat(QueryTypeName(query.type), "\t", JoinWords(query.prompt),
-                      "\t", query.answer, "\n");
-  }
-  return WriteText(path, text);
-}
-
 }  // namespace
 
 absl::Status WriteModelFolder(const DemoDecoder& decoder,
@@ -94,8 +69,9 @@ absl::Status WriteModelFolder(const DemoDecoder& decoder,
   RETURN_IF_ERROR(WriteConfig(decoder.shape(), folder));
   RETURN_IF_ERROR(WriteWeights(decoder, folder));
   RETURN_IF_ERROR(vocabulary.Write(folder));
-  RETURN_IF_ERROR(WriteReferencePrompts(folder));
-  return WriteQueries(folder / ".." / "queries.txt");
+  RETURN_IF_ERROR(
+      WriteText(folder / "reference_prompts.txt", ReferencePromptsText()));
+  return WriteText(folder / ".." / "queries.txt", QueriesText());
 }
 
 }  // namespace spar::demo

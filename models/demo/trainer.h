@@ -13,11 +13,11 @@ namespace spar::demo {
 
 struct TrainingOptions {
   uint64_t seed = 1;
-  int steps = 3000;
-  int batch = 40;  // stretches of text
+  int steps = 2600;
+  int batch = 24;  // stretches of text
   int warmup_steps = 100;
-  double learning_rate = 2.5e-3;  // at the peak; cosine to 3 %
-  double other_weight = 0.1;      // loss of words that nothing determines
+  double learning_rate = 3e-3;  // at the peak; cosine to 3 %
+  double other_weight = 0.05;   // loss of words that nothing determines
 };
 
 // One stretch in a batch, as the model reads it.
