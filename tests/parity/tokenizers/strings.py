@@ -111,10 +111,14 @@ def all_strings(book=""):
 
 
 def every_code_point():
-    """All assigned planes in strings of 64, each character beside letters and marks."""
+    """All assigned planes, each character beside a letter."""
     points = [c for c in range(0x34000) if not 0xd800 <= c < 0xe000] + list(range(0xe0000, 0xe0200))
     for start in range(0, len(points), 64):
         yield "".join("a" + chr(c) for c in points[start:start + 64]).encode()
+
+
+def every_code_point_among_marks():
+    """Each character of the first planes between marks of other classes, which it may change places with."""
     for start in range(0, 0x20000, 64):
         chunk = [chr(c) for c in range(start, start + 64) if not 0xd800 <= c < 0xe000]
         yield "".join("e\u0316" + c + "\u0323\u0301" for c in chunk).encode()

@@ -94,13 +94,16 @@ def main():
     lines = (book[:200000].splitlines() or strings.ENGLISH * 20) + strings.SCRIPTS * 3 + strings.CODE * 5
     wrong = 0
     points = list(strings.every_code_point())
+    marked = points + list(strings.every_code_point_among_marks())
+    cases_of = {kind: cases for kind in kinds.KINDS} | {kind: points for kind in kinds.SETS}
+    cases_of |= {kind: marked for kind in kinds.SETS if kind.startswith("set nf")}
     for kind, build in (kinds.KINDS | kinds.SETS).items():
         if chosen and kind not in chosen:
             continue
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = build(lines)
             tokenizer.save(os.path.join(folder, "tokenizer.json"))
-            wrong += compare(probe, kind, tokenizer, folder, points if kind in kinds.SETS else cases)
+            wrong += compare(probe, kind, tokenizer, folder, cases_of[kind])
     gpt2_files = test_data("gpt2-tokenizer")
     if gpt2_files and (not chosen or "gpt2_files" in chosen):
         with tempfile.TemporaryDirectory() as folder:
