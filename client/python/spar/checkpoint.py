@@ -96,3 +96,21 @@ def weights_digest(config, tensors):
         digest.update(f"{name}\0{tensor.dtype}\0{shape}\0".encode())
         digest.update(tensor.data)
     return digest.hexdigest()
+
+
+def reference_prompts(folder):
+    """Token ids of the lines of reference_prompts.txt; empty without the file."""
+    path = pathlib.Path(folder, "reference_prompts.txt")
+    if not path.exists():
+        return []
+    # Only a mean reference needs a tokenizer.
+    from transformers import PreTrainedTokenizerFast
+
+    file = str(pathlib.Path(folder, "tokenizer.json"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=file).backend_tokenizer
+    lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    lines = [line.removesuffix("\r") for line in lines]
+    prompts = [
+        line for line in lines if line.strip(" \t\v\f") and not line.startswith("#")
+    ]
+    return [tokenizer.encode(prompt).ids for prompt in prompts]

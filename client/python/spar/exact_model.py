@@ -18,19 +18,19 @@ class MeanActivations:
     mean over all positions but 0.
     """
 
-    def __init__(self, num_positions, num_layers):
+    def __init__(self, num_positions):
         self._count = np.zeros(num_positions)
         self._sum = {}
-        self._num_layers = num_layers
 
     def add(self, kind, layer, values):
-        """values: [position, column] of one prompt."""
+        """values: [prompt, position, column], of prompts of one length."""
+        prompts, length, columns = values.shape
         if kind == "head" and layer == 0:
-            self._count[: len(values)] += 1
+            self._count[:length] += prompts
         total = self._sum.setdefault(
-            (kind, layer), np.zeros((len(self._count), values.shape[1]))
+            (kind, layer), np.zeros((len(self._count), columns))
         )
-        total[: len(values)] += values
+        total[:length] += values.sum(axis=0)
 
     def at(self, kind, layer, positions):
         """[..., column] for an array of position ids."""
@@ -85,11 +85,10 @@ class ExactModel:
 
     def mean_activations(self, prompts):
         longest = max(len(prompt) for prompt in prompts)
-        mean = MeanActivations(longest, self.num_layers)
+        mean = MeanActivations(longest)
 
         def listen(kind, layer, values):
-            for row in values:
-                mean.add(kind, layer, row)
+            mean.add(kind, layer, values)
             return values
 
         for length in sorted({len(prompt) for prompt in prompts}):
