@@ -1,22 +1,24 @@
 // Tokenizing a megabyte: one long word, and text. Both must take seconds at
 // most.
 //
-//   bench/tokenize [--quick] [FOLDER] [TEXT]
+//   bench/tokenize [--quick]
 //
-// FOLDER holds a tokenizer and TEXT is a file, repeated or cut to one megabyte;
-// without them a small byte-level BPE and generated sentences serve. --quick
-// times each case once, otherwise the median of five is printed.
-#include <algorithm>
+// Where SPAR_TEST_DATA holds gpt2-tokenizer and tinyshakespeare.txt, they are
+// measured, and otherwise a small byte-level BPE and a repeated sentence. The
+// figures are medians of five runs, with --quick single runs.
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "bench/bench_report.h"
 #include "models/text/tokenizer.h"
 
 namespace {
@@ -59,14 +61,9 @@ std::string SmallTokenizer() {
 double MedianSeconds(int runs, const std::function<void()>& work) {
   std::vector<double> seconds;
   for (int i = 0; i < runs; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    seconds.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-            .count());
+    seconds.push_back(spar::bench::Seconds(work));
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
+  return spar::bench::Median(std::move(seconds));
 }
 
 int Run(int runs,
@@ -95,35 +92,19 @@ int Run(int runs,
       tokens = ok ? ids->size() : 0;
     });
     if (!ok) return 1;
-    std::printf("bench tokenize.%s %.3f s\n", one.name, seconds);
-    std::fprintf(stderr, "  %zu bytes gave %zu tokens\n", one.text.size(),
-                 tokens);
+    spar::bench::Report(spar::base::Cat("tokenize.", one.name), seconds, "s");
+    spar::bench::Say(spar::base::Cat("  ", one.text.size(), " bytes gave ",
+                                     tokens, " tokens"));
   }
   return 0;
 }
 
-std::string FileText(const char* path) {
+std::string FileText(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(stream), {});
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  int runs = 5;
-  std::vector<const char*> paths;
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) == "--quick") {
-      runs = 1;
-    } else {
-      paths.push_back(argv[i]);
-    }
-  }
-  std::string text = paths.size() > 1 ? FileText(paths[1]) : "";
-  if (text.empty()) {
-    text = "The quick brown fox, 1234 of them, couldn't jump.\n\tSo it sat. ";
-  }
-  if (!paths.empty()) return Run(runs, paths[0], text);
+int RunOnSmallTokenizer(int runs) {
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() /
       spar::base::Cat(
@@ -131,7 +112,22 @@ int main(int argc, char** argv) {
           std::chrono::steady_clock::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "tokenizer.json") << SmallTokenizer();
-  const int result = Run(runs, folder, text);
+  const int result =
+      Run(runs, folder,
+          "The quick brown fox, 1234 of them, couldn't jump.\n\tSo it sat. ");
   std::filesystem::remove_all(folder);
   return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int runs = spar::bench::ParseBenchOptions(argc, argv).quick ? 1 : 5;
+  const char* const data = std::getenv("SPAR_TEST_DATA");
+  if (data != nullptr) {
+    const std::filesystem::path root(data);
+    const std::string text = FileText(root / "tinyshakespeare.txt");
+    if (!text.empty()) return Run(runs, root / "gpt2-tokenizer", text);
+  }
+  return RunOnSmallTokenizer(runs);
 }
