@@ -70,12 +70,14 @@ int RunPredict(Session& session) {
 }
 
 int RunVerify(Session& session) {
-  const auto certificate = ReadFile(session.line().argument);
+  auto certificate = ReadFile(session.line().argument);
   if (!certificate.ok()) {
     return session.FailUsage(base::MessageOf(certificate.status()));
   }
   const auto name = NameOfModel(session);
   if (!name.ok()) return session.Fail(name.status());
+  // The line ends that editors and shells add belong to no certificate.
+  certificate->erase(certificate->find_last_not_of("\r\n") + 1);
   v1::VerifyRequest request;
   request.set_model(*name);
   request.set_certificate_json(*certificate);
