@@ -121,56 +121,58 @@ int AddedTokens::size() const {
   return by_id_.empty() ? 0 : by_id_.rbegin()->first + 1;
 }
 
+absl::Status AddedTokens::AddId(const AddedToken& token,
+                                const Vocabulary& vocabulary,
+                                const Place& place) {
+  const auto bad = [&](std::string_view why) {
+    return BadTokenizer(
+        place,
+        base::Cat("\"", token.content, "\" with id ", token.id, ": ", why),
+        {{"id", base::Cat(token.id)}});
+  };
+  if (token.content.size() > kMaxContentBytes) {
+    return bad(base::Cat("longer than ", kMaxContentBytes, " bytes"));
+  }
+  const auto known = vocabulary.IdOf(token.content);
+  if (known && *known != token.id) {
+    return bad(base::Cat("the vocabulary gives it id ", *known));
+  }
+  const std::string* other = vocabulary.TokenOf(token.id);
+  if (other != nullptr && *other != token.content) {
+    return bad(base::Cat("the id is that of \"", *other, "\""));
+  }
+  if (!contents_.insert(token.content).second) {
+    return bad("the token is there twice");
+  }
+  // The library numbers tokens itself and ignores what the file says.
+  const int next = std::max(vocabulary.num_tokens(), size());
+  if (!known && token.id != next) {
+    return bad(base::Cat("new tokens are numbered from ", next));
+  }
+  by_id_.emplace(token.id, token);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<AddedTokens> AddedTokens::Make(
     const std::vector<AddedToken>& tokens,
     const Vocabulary& vocabulary,
     const Normalizer* normalizer,
     const Place& place) {
   AddedTokens added;
-  std::map<std::string, TokenId> by_content;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    const AddedToken& token = tokens[i];
-    const auto bad = [&](std::string_view why) {
-      return BadTokenizer(
-          place.Element(i),
-          base::Cat("\"", token.content, "\" with id ", token.id, ": ", why),
-          {{"id", base::Cat(token.id)}});
-    };
-    if (token.content.size() > kMaxContentBytes) {
-      return bad(base::Cat("longer than ", kMaxContentBytes, " bytes"));
-    }
-    if (token.content.empty()) continue;
-    const auto known = vocabulary.IdOf(token.content);
-    if (known && *known != token.id) {
-      return bad(base::Cat("the vocabulary gives it id ", *known));
-    }
-    const std::string* other = vocabulary.TokenOf(token.id);
-    if (other != nullptr && *other != token.content) {
-      return bad(base::Cat("the id is that of \"", *other, "\""));
-    }
-    // The library numbers tokens itself and ignores what the file says.
-    const int next = std::max(vocabulary.num_tokens(), added.size());
-    if (!known && token.id != next) {
-      return bad(base::Cat("new tokens are numbered from ", next));
-    }
-    if (!by_content.emplace(token.content, token.id).second) {
-      return bad("the token is there twice");
-    }
-    if (!added.by_id_.emplace(token.id, token).second) {
-      return bad("another added token has this id");
-    }
+    if (tokens[i].content.empty()) continue;  // as the library does
+    RETURN_IF_ERROR(added.AddId(tokens[i], vocabulary, place.Element(i)));
   }
   // Special ones first: of two that normalize alike, the first is found.
   for (const bool special : {true, false}) {
     for (const AddedToken& token : tokens) {
-      if (token.special != special) continue;
+      if (token.special != special || token.content.empty()) continue;
       std::string content = token.content;
       if (token.normalized && normalizer != nullptr) {
         RETURN_IF_ERROR(normalizer->Apply(&content));
       }
       (token.normalized ? added.normalized_ : added.raw_).Add(content, token);
-      const auto entry = added.by_id_.find(token.id);
-      if (entry != added.by_id_.end()) entry->second.text = std::move(content);
+      added.by_id_[token.id].text = std::move(content);
     }
   }
   return added;

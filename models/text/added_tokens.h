@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -77,7 +78,13 @@ class AddedTokens {
   int size() const;
 
  private:
+  // Registers a token under its id after checking both.
+  absl::Status AddId(const AddedToken& token,
+                     const Vocabulary& vocabulary,
+                     const Place& place);
+
   std::map<TokenId, AddedToken> by_id_;
+  std::set<std::string> contents_;
   TokenFinder raw_;         // of the tokens that are not normalized
   TokenFinder normalized_;  // of those that are
 };

@@ -229,40 +229,46 @@ absl::Status SetBeginning(const JsonObject& config,
                       base::Cat("\"", content, "\" has no id"));
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> OpenPairFiles(
-    const fs::path& folder) {
+absl::StatusOr<std::unique_ptr<TokenModel>> ReadModel(const fs::path& folder) {
   ASSIGN_OR_RETURN(const std::string vocab_text,
                    ReadFile(folder / "vocab.json"));
   ASSIGN_OR_RETURN(const std::string merges_text,
                    ReadFile(folder / "merges.txt"));
-  const Place vocab_place{.file = "vocab.json"};
-  ASSIGN_OR_RETURN(const Json vocab, ParseJson(vocab_text, vocab_place));
-  ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Read(vocab, vocab_place));
+  const Place place{.file = "vocab.json"};
+  ASSIGN_OR_RETURN(const Json vocab, ParseJson(vocab_text, place));
+  ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Read(vocab, place));
   ASSIGN_OR_RETURN(const std::vector<MergePair> merges,
                    ParseMerges(merges_text));
-  ASSIGN_OR_RETURN(Json config_json,
-                   ReadOptionalJson(folder, "tokenizer_config.json"));
-  if (config_json.is_null()) config_json = Json::object();
-  ASSIGN_OR_RETURN(
-      const JsonObject config,
-      JsonObject::Of(config_json, {.file = "tokenizer_config.json"}));
-  ASSIGN_OR_RETURN(const Json model_json,
-                   ReadOptionalJson(folder, "config.json"));
-  ASSIGN_OR_RETURN(const Family family, FamilyOf(config, model_json));
-  ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", false));
+  return MakeBpe(std::move(vocabulary), merges, {}, {.file = "merges.txt"});
+}
 
-  Stages stages;
-  ASSIGN_OR_RETURN(stages.model, MakeBpe(std::move(vocabulary), merges, {},
-                                         {.file = "merges.txt"}));
+absl::Status SetWords(const fs::path& folder,
+                      const JsonObject& config,
+                      Stages* stages) {
+  ASSIGN_OR_RETURN(const Json model, ReadOptionalJson(folder, "config.json"));
+  ASSIGN_OR_RETURN(const Family family, FamilyOf(config, model));
   if (family == Family::kQwen2) {
-    stages.normalizer = MakeNfc();
+    stages->normalizer = MakeNfc();
     ASSIGN_OR_RETURN(Pattern words, Pattern::Regex(kQwen2Words, {}));
-    stages.pre_tokenizer = MakeSplitThenByteLevel(std::move(words));
-  } else {
-    stages.pre_tokenizer = MakeByteLevel(prefix);
+    stages->pre_tokenizer = MakeSplitThenByteLevel(std::move(words));
+    return absl::OkStatus();
   }
+  ASSIGN_OR_RETURN(const bool prefix, config.Bool("add_prefix_space", false));
+  stages->pre_tokenizer = MakeByteLevel(prefix);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> OpenPairFiles(
+    const fs::path& folder) {
+  Stages stages;
+  ASSIGN_OR_RETURN(stages.model, ReadModel(folder));
+  const Place place{.file = "tokenizer_config.json"};
+  ASSIGN_OR_RETURN(Json config_json, ReadOptionalJson(folder, place.file));
+  if (config_json.is_null()) config_json = Json::object();
+  ASSIGN_OR_RETURN(const JsonObject config, JsonObject::Of(config_json, place));
+  RETURN_IF_ERROR(SetWords(folder, config, &stages));
   stages.decoder = MakeByteLevelDecoder();
   SpecialTokens special(&stages.model->vocabulary());
   RETURN_IF_ERROR(CollectSpecial(folder, config, &special));
@@ -270,8 +276,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> OpenPairFiles(
   ASSIGN_OR_RETURN(
       stages.added,
       AddedTokens::Make(special.Sorted(), stages.model->vocabulary(),
-                        stages.normalizer.get(),
-                        {.file = "tokenizer_config.json"}));
+                        stages.normalizer.get(), place));
   return MakePipeline(std::move(stages));
 }
 
