@@ -13,7 +13,7 @@
 
 #include "base/status.h"
 #include "bench/bench_report.h"
-#include "models/random_snapshot.h"
+#include "models/snapshot/random_snapshot.h"
 #include "models/torch/aten.h"
 #include "models/torch/torch_backend.h"
 

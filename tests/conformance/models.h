@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "models/random_snapshot.h"
 #include "models/row.h"
+#include "models/snapshot/random_snapshot.h"
 
 namespace spar::models {
 

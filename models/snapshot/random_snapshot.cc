@@ -1,4 +1,4 @@
-#include "models/random_snapshot.h"
+#include "models/snapshot/random_snapshot.h"
 
 #include <cmath>
 #include <map>
