@@ -7,13 +7,17 @@ JOBS ?= $(shell nproc)
 PRESET ?= release
 BUILD := build/$(PRESET)
 
+# Clones of this repository share one compiler cache.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+
 .PHONY: demo test build setup configure demo-model format check bench clean
 
 demo: build
 	tools/demo.sh
 
 test: build
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
 
 build: configure
 	cmake --build $(BUILD) -j $(JOBS)

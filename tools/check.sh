@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PWD} CCACHE_NOHASHDIR=1
 
 step() { printf '\n== %s (at %s s)\n' "$*" "$SECONDS"; }
 
@@ -27,12 +28,12 @@ step headers
 tools/check_headers.py build/release
 step "thread sanitizer"
 build tsan
-ctest --test-dir build/tsan --output-on-failure --no-tests=error
+ctest --test-dir build/tsan -j "$jobs" --output-on-failure --no-tests=error
 step "clang: thread safety as errors"
 build clang
 step clang-tidy
 tools/tidy.sh build/clang
 step "address and undefined-behaviour sanitizers"
 build asan
-ctest --test-dir build/asan --output-on-failure --no-tests=error
+ctest --test-dir build/asan -j "$jobs" --output-on-failure --no-tests=error
 step "all checks passed"
