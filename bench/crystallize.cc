@@ -10,6 +10,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -39,7 +40,8 @@ using models::TokenId;
 
 struct Cost {
   double seconds = 0;
-  double forwards = 0;  // batches that were waited for
+  double cpu_seconds = 0;  // of the process: steadier on a shared machine
+  double forwards = 0;     // batches that were waited for
   double rows = 0;
   double units = 0;
   double positions = 0;
@@ -48,6 +50,13 @@ struct Cost {
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
       .count();
+}
+
+double CpuSeconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) +
+         1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 double Median(std::vector<double> values) {
@@ -142,6 +151,7 @@ class Loop {
   }
   Cost Finish(std::chrono::steady_clock::time_point start) {
     cost_.seconds = SecondsSince(start);
+    cost_.cpu_seconds = CpuSeconds() - cpu_start_;
     cost_.units = row_.units.Count();
     cost_.positions = row_.positions.Count();
     return cost_;
@@ -150,6 +160,7 @@ class Loop {
   models::Backend* const backend_;
   models::Row row_;
   double bar_ = 0;
+  const double cpu_start_ = CpuSeconds();
   Cost cost_;
 };
 
@@ -179,8 +190,10 @@ absl::StatusOr<Cost> Ours(search::Explainer& explainer,
   question.tokens = tokens;
   question.options.mode = mode;
   const auto start = std::chrono::steady_clock::now();
+  const double cpu_start = CpuSeconds();
   ASSIGN_OR_RETURN(*answer, Ask(explainer, question));
   Cost cost;
+  cost.cpu_seconds = CpuSeconds() - cpu_start;
   cost.seconds = SecondsSince(start);
   cost.forwards = static_cast<double>(answer->effort.rounds);
   cost.rows =
@@ -201,6 +214,8 @@ struct Table {
   void Print(const std::string& name) const {
     std::printf("bench crystallize.%s.seconds %.5f s\n", name.c_str(),
                 MedianOf(&Cost::seconds));
+    std::printf("bench crystallize.%s.cpu_seconds %.5f s\n", name.c_str(),
+                MedianOf(&Cost::cpu_seconds));
     std::printf("bench crystallize.%s.forwards %.1f forwards\n", name.c_str(),
                 MedianOf(&Cost::forwards));
     std::printf("bench crystallize.%s.rows %.1f rows\n", name.c_str(),
@@ -212,10 +227,12 @@ struct Table {
   }
 };
 
-double SpeedUp(const Table& loop, const Table& ours) {
+double SpeedUp(const Table& loop,
+               const Table& ours,
+               double Cost::*field = &Cost::seconds) {
   std::vector<double> ratios;
   for (size_t i = 0; i < ours.costs.size(); ++i) {
-    ratios.push_back(loop.costs[i].seconds / ours.costs[i].seconds);
+    ratios.push_back(loop.costs[i].*field / ours.costs[i].*field);
   }
   return Median(std::move(ratios));
 }
@@ -335,6 +352,10 @@ absl::Status RunBench(const Settings& settings) {
               SpeedUp(literal, ours));
   std::printf("bench crystallize.speedup_researcher %.2f x\n",
               SpeedUp(researcher, ours));
+  std::printf("bench crystallize.cpu_speedup_literal %.1f x\n",
+              SpeedUp(literal, ours, &Cost::cpu_seconds));
+  std::printf("bench crystallize.cpu_speedup_researcher %.2f x\n",
+              SpeedUp(researcher, ours, &Cost::cpu_seconds));
   std::printf("bench crystallize.larger_than_literal %d prompts\n",
               Larger(literal, ours));
   std::printf("bench crystallize.larger_than_researcher %d prompts\n",
