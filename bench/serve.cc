@@ -140,6 +140,13 @@ double AllAtOnce(const Bench& bench) {
   });
 }
 
+// What a batch and each row of it cost: how much larger batches can gain.
+void ReportCosts(const Bench& bench) {
+  const models::Calibration& cost = bench.explainer->calibration();
+  Report("serve.batch_cost", 1e3 * cost.t0_seconds, "ms");
+  Report("serve.row_cost", 1e3 * cost.t1_seconds, "ms");
+}
+
 void MeasureConcurrency(const Bench& bench, int repeats) {
   std::vector<double> alone;
   std::vector<double> together;
@@ -196,6 +203,7 @@ int main(int argc, char** argv) {
     Say(spar::base::MessageOf(status));
     return 1;
   }
+  ReportCosts(bench);
   MeasureOverhead(bench, options.quick ? 4 : kClients, options.quick ? 3 : 9);
   MeasureConcurrency(bench, options.quick ? 1 : 5);
   return 0;
