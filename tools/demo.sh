@@ -11,6 +11,11 @@ model=models/demo/model
 questions=${SPAR_DEMO_QUESTIONS:-3}
 python=${VIRTUAL_ENV:-.venv}/bin/python3
 
+# A model this small gains little from threads, and loses much where another
+# program wants the same cores.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
+
 work=$(mktemp -d)
 server=
 bold= plain=
@@ -52,7 +57,7 @@ address() {
 
 step "Starting spard with the shipped model"
 mkfifo "$work/output"
-"$spard" --listen 127.0.0.1:0 --threads 1 --model "demo=$model" >"$work/output" 2>"$work/spard.log" &
+"$spard" --listen 127.0.0.1:0 --model "demo=$model" >"$work/output" 2>"$work/spard.log" &
 server=$!
 exec 3<"$work/output"
 SPAR_SERVER=$(address <&3) || { echo "spard did not start" >&2; exit 1; }
