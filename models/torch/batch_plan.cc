@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "models/torch/mask_tree.h"
+
 namespace spar::models {
 namespace {
 
@@ -85,9 +87,11 @@ class Planner {
       const LayerUnits& counts = units_.layer(layer);
       const UnitId head = units_.Id({.kind = UnitKind::kHead, .layer = layer});
       const auto kept = [&](int first, int count) {
-        double sum = 0;
-        for (int i = first; i < first + count; ++i) sum += units.Contains(i);
-        return sum;
+        int sum = 0;
+        for (const uint64_t word : SliceWords(units, {first, count})) {
+          sum += std::popcount(word);
+        }
+        return static_cast<double>(sum);
       };
       cost += kept(head, counts.num_heads) *
                   static_cast<double>(counts.parameters_per_head) +
@@ -101,7 +105,8 @@ class Planner {
     if (into.reference != group.reference) return false;
     IndexSet both = into.units;
     both.UniteWith(group.units);
-    const double cost = CostPerToken(both);
+    const double cost =
+        both == into.units ? into.cost_per_token : CostPerToken(both);
     const double tokens = static_cast<double>(into.tokens + group.tokens);
     const double apart =
         into.cost_per_token * static_cast<double>(into.tokens) +

@@ -135,6 +135,18 @@ class Loader {
 
 }  // namespace
 
+int64_t CountWeights(const DecoderSpec& spec) {
+  const int64_t width = spec.width;
+  const int64_t attention =
+      int64_t{2 * spec.num_heads + 2 * spec.num_kv_heads} * spec.head_dim;
+  const int64_t mlp = int64_t{spec.mlp_width} * (spec.gated_mlp ? 3 : 2);
+  const int64_t tables =
+      int64_t{spec.vocab_size} * (spec.tied_embeddings ? 1 : 2) +
+      (spec.positions == PositionKind::kLearned ? int64_t{spec.context_length}
+                                                : 0);
+  return width * (spec.num_layers * (attention + mlp) + tables);
+}
+
 Decoder LoadDecoder(const Snapshot& snapshot,
                     at::Device device,
                     at::ScalarType dtype) {

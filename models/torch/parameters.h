@@ -64,6 +64,9 @@ struct Decoder {
   at::ScalarType dtype = at::kFloat;
 };
 
+// Numbers in the weights of a decoder, to within its biases.
+int64_t CountWeights(const DecoderSpec& spec);
+
 // Throws c10::Error: call inside CatchTorch, outside any InferenceMode.
 Decoder LoadDecoder(const Snapshot& snapshot,
                     at::Device device,

@@ -52,11 +52,11 @@ std::vector<RowResult> ReadMargins(const at::Tensor& logits,
                                    const std::vector<TokenId>& targets) {
   const at::Tensor column = TargetColumn(logits, targets);
   const at::Tensor target = logits.gather(1, column).squeeze(1);
-  const at::Tensor others = logits.scatter(1, column, kMinusInfinity);
-  const auto [best, best_id] = at::max(others, 1);
+  const std::vector<float> normalizers = ToFloats(at::logsumexp(logits, {1}));
+  logits.scatter_(1, column, kMinusInfinity);
+  const auto [best, best_id] = at::max(logits, 1);
   const std::vector<float> target_logits = ToFloats(target);
   const std::vector<float> best_logits = ToFloats(best);
-  const std::vector<float> normalizers = ToFloats(at::logsumexp(logits, {1}));
   const at::Tensor ids = best_id.to(at::kCPU).contiguous();
   std::vector<RowResult> results;
   for (size_t i = 0; i < targets.size(); ++i) {

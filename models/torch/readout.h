@@ -10,7 +10,8 @@
 
 namespace spar::models {
 
-// Per row of logits [n, vocab] (float32) with its target. Throws c10::Error.
+// Per row of logits [n, vocab] (float32) with its target. Spoils the logits.
+// Throws c10::Error.
 std::vector<RowResult> ReadMargins(const at::Tensor& logits,
                                    const std::vector<TokenId>& targets);
 

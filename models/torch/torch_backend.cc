@@ -56,6 +56,7 @@ class TorchBackend final : public Backend {
       std::span<const TokenId> tokens, int top_k) override;
 
  private:
+  absl::Status CheckWeightsFit(at::Device device, at::ScalarType dtype) const;
   // Null for zero. Throws c10::Error.
   const ReferenceFold* Reference(ReferenceKind kind);
   std::vector<PlannedBatch> Plan(std::span<const Row> rows,
@@ -86,6 +87,7 @@ class TorchBackend final : public Backend {
 absl::Status TorchBackend::Load() {
   ASSIGN_OR_RETURN(const at::Device device, ParseDevice(options_.device));
   ASSIGN_OR_RETURN(const at::ScalarType dtype, ParseDtype(options_.dtype));
+  RETURN_IF_ERROR(CheckWeightsFit(device, dtype));
   if (options_.num_threads > 0) at::set_num_threads(options_.num_threads);
   RETURN_IF_ERROR(CatchTorch("loading the weights", [&] {
     decoder_ = LoadDecoder(*snapshot_, device, dtype);
@@ -122,6 +124,21 @@ absl::Status TorchBackend::Load() {
                   return Run(rows, Plan(rows, reuse), reuse);
                 }));
   return absl::OkStatus();
+}
+
+absl::Status TorchBackend::CheckWeightsFit(at::Device device,
+                                           at::ScalarType dtype) const {
+  if (!device.is_cpu()) return absl::OkStatus();  // its allocator says so
+  const int64_t bytes = CountWeights(snapshot_->spec()) *
+                        static_cast<int64_t>(c10::elementSize(dtype));
+  const int64_t available = AvailableHostBytes();
+  if (bytes <= available) return absl::OkStatus();
+  return base::Error(
+      absl::StatusCode::kResourceExhausted,
+      Cat("the weights need ", bytes, " bytes; ", available, " are available"),
+      {.reason = "MODEL_TOO_LARGE",
+       .metadata = {{"bytes", Cat(bytes)},
+                    {"available_bytes", Cat(available)}}});
 }
 
 absl::StatusOr<std::string> TorchBackend::ReferenceDigest(ReferenceKind kind) {
