@@ -184,7 +184,7 @@ void Repetition(Random& random, Episode& episode) {
 
 // Pairs, then one of them asked for.
 void Codes(Random& random, Episode& episode) {
-  const int count = random.Between(1, 3);
+  const int count = random.Between(1, 2);
   const Words words = Distinct(2 * count, random);
   for (int i = 0; i < count; ++i) {
     Say(kCodeTemplate, {{'s', words[2 * i]}, {'a', words[2 * i + 1]}}, episode);

@@ -13,7 +13,7 @@ namespace spar::demo {
 
 struct TrainingOptions {
   uint64_t seed = 1;
-  int steps = 2600;
+  int steps = 3600;
   int batch = 24;  // stretches of text
   int warmup_steps = 100;
   double learning_rate = 3e-3;  // at the peak; cosine to 3 %
