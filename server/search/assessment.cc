@@ -129,10 +129,10 @@ Search<Nothing> Assess(Case* c,
   }
   const bool precise =
       explanation->precision.num_samples > 0 &&
-      explanation->precision.high >= c->options().precision_threshold;
+      explanation->precision.value >= c->options().precision_threshold;
   const bool contrasting =
       explanation->contrast.num_samples > 0 &&
-      explanation->contrast.high >= c->options().contrast_threshold;
+      explanation->contrast.value >= c->options().contrast_threshold;
   explanation->telling = precise && contrasting;
   explanation->remark = RemarkOf(*explanation, restriction, precise);
   co_return Nothing();
