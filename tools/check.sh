@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# Every check beyond `make test`: layers, format, headers that compile alone,
-# and the TSan, clang and ASan+UBSan builds with their tests.
+# The checks beyond `make test`. Without arguments all of them, else those named:
+#   layers    which folder includes which
+#   format    clang-format
+#   headers   every header compiles alone
+#   tsan      the thread sanitizer's build and its tests
+#   clang     clang's build: thread safety as errors
+#   tidy      clang-tidy over that build
+#   asan      the address and undefined-behaviour sanitizers' build and tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
@@ -18,22 +24,33 @@ build() {
     { tail -60 "build/$1.log"; exit 1; }
 }
 
+check_layers() { tools/check_layers.py; }
+
+check_format() { tools/format.sh --check; }
+
+check_headers() {
+  [ -r build/release/compile_commands.json ] || configure release
+  tools/check_headers.py build/release
+}
+
+check_tsan() {
+  build tsan
+  ctest --test-dir build/tsan -j "$jobs" --output-on-failure --no-tests=error
+}
+
+check_clang() { build clang; }
+
+check_tidy() { tools/tidy.sh build/clang; }
+
+check_asan() {
+  build asan
+  ctest --test-dir build/asan -j "$jobs" --output-on-failure --no-tests=error
+}
+
 mkdir -p build
-step layers
-tools/check_layers.py
-step format
-tools/format.sh --check
-step headers
-[ -r build/release/compile_commands.json ] || configure release
-tools/check_headers.py build/release
-step "thread sanitizer"
-build tsan
-ctest --test-dir build/tsan -j "$jobs" --output-on-failure --no-tests=error
-step "clang: thread safety as errors"
-build clang
-step clang-tidy
-tools/tidy.sh build/clang
-step "address and undefined-behaviour sanitizers"
-build asan
-ctest --test-dir build/asan -j "$jobs" --output-on-failure --no-tests=error
-step "all checks passed"
+[ $# -gt 0 ] || set -- layers format headers tsan clang tidy asan
+for check; do
+  step "$check"
+  "check_$check"
+done
+step "passed: $*"

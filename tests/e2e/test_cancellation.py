@@ -65,7 +65,7 @@ def test_cancelling_frees_the_server(slow_server, slow_prompt):
 def test_a_deadline_frees_the_server(slow_server, slow_prompt):
     with spar.Client(slow_server.address) as client:
         with pytest.raises(spar.Error) as error:
-            list(client.crystallize(slow_prompt, timeout=0.5, **ENDLESS))
+            list(client.crystallize(slow_prompt, timeout=0.1, **ENDLESS))
     assert error.value.code == "DEADLINE_EXCEEDED"
     assert_accepts_a_search(slow_server, slow_prompt)
 
@@ -88,5 +88,5 @@ def test_a_client_that_disappears_frees_the_server(slow_server, slow_prompt):
 
 def test_a_time_budget_ends_with_the_best_verified_set(slow_server, slow_prompt):
     with spar.Client(slow_server.address) as client:
-        result = client.crystallize(slow_prompt, max_duration=1.0, **ENDLESS).explanation
+        result = client.crystallize(slow_prompt, max_duration=0.05, **ENDLESS).explanation
     assert spar.client.explanations.Verdict.Name(result.verdict) == "VERDICT_BUDGET_EXHAUSTED"
