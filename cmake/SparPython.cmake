@@ -1,8 +1,12 @@
+# SPAR_PYTHON: the virtual environment's interpreter.
 # spar_python_test: a Python program as one ctest, run by the interpreter of the
 # virtual environment (the one that holds torch, transformers and tokenizers).
 
-find_program(SPAR_PYTHON python3 REQUIRED
-  HINTS $ENV{VIRTUAL_ENV}/bin ${PROJECT_SOURCE_DIR}/.venv/bin NO_DEFAULT_PATH)
+set(spar_venv ${PROJECT_SOURCE_DIR}/.venv)
+if(DEFINED ENV{VIRTUAL_ENV})
+  set(spar_venv $ENV{VIRTUAL_ENV})
+endif()
+find_program(SPAR_PYTHON python3 PATHS ${spar_venv}/bin NO_DEFAULT_PATH REQUIRED)
 
 # spar_python_test(NAME SCRIPT [ARG ...]): SCRIPT is relative to the current
 # source folder. It passes when the script exits with 0. Arguments may hold

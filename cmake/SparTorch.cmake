@@ -5,8 +5,7 @@ set(SPAR_TORCH_DIR "$ENV{SPAR_TORCH_DIR}" CACHE PATH "LibTorch >= 2.6 (empty: th
 if(SPAR_TORCH_DIR)
   list(PREPEND CMAKE_PREFIX_PATH ${SPAR_TORCH_DIR})
 else()
-  find_program(SPAR_PYTHON python3 REQUIRED
-    HINTS $ENV{VIRTUAL_ENV}/bin ${PROJECT_SOURCE_DIR}/.venv/bin NO_DEFAULT_PATH)
+  include(SparPython)
   execute_process(
     COMMAND ${SPAR_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
     OUTPUT_VARIABLE SPAR_TORCH_PREFIX OUTPUT_STRIP_TRAILING_WHITESPACE

@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kWindow = 64;
 constexpr int kContrastWindow = 8;  // each candidate brings all controls
+constexpr size_t kSmallestBlock = 16;
 
 struct Path {
   std::vector<Restriction> trials = {};
@@ -107,6 +108,49 @@ Search<Verified> DeletionPass(Case* c,
   co_return now;
 }
 
+// Deletes whole blocks of units in order, halving a block that cannot go and
+// doubling after one that can. With a contrast to keep, every trial costs a row
+// per control, so a large set is thinned this way before the pass that tests
+// units one by one and proves 1-minimality.
+Search<Verified> DeleteBlocks(Case* c,
+                              Verified now,
+                              std::vector<int32_t> items) {
+  size_t next = 0;
+  size_t width = items.size() / 2;
+  while (next < items.size()) {
+    const size_t end = std::min(items.size(), next + width);
+    Restriction without = now.restriction;
+    for (size_t i = next; i < end; ++i) without.units.Remove(items[i]);
+    std::vector<Restriction> asked(1, without);
+    CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
+                        co_await Judge(c, std::move(asked)));
+    const bool passes = trials.front().passes;
+    c->Decide(Axis::kUnits, items[next], passes);
+    if (passes) {
+      now.restriction = std::move(without);
+      now.margin = trials.front().margin;
+      c->Keep(now.restriction, now.margin);
+      next = end;
+      width *= 2;
+    } else if (width >= 2 * kSmallestBlock) {
+      width /= 2;
+    } else {
+      next = end;
+    }
+  }
+  co_return now;
+}
+
+std::vector<int32_t> Remaining(Restriction restriction,
+                               const std::vector<int32_t>& order,
+                               Axis axis) {
+  std::vector<int32_t> items;
+  for (const int32_t item : order) {
+    if (Side(restriction, axis).Contains(item)) items.push_back(item);
+  }
+  return items;
+}
+
 }  // namespace
 
 Search<Verified> Shrink(Case* c,
@@ -114,20 +158,21 @@ Search<Verified> Shrink(Case* c,
                         std::vector<int32_t> order,
                         Axis axis) {
   Verified now = start;
-  while (true) {
-    std::vector<int32_t> items;
-    for (const int32_t item : order) {
-      if (Side(now.restriction, axis).Contains(item)) items.push_back(item);
+  if (axis == Axis::kUnits && c->contrast_bar > 0) {
+    std::vector<int32_t> items = Remaining(now.restriction, order, axis);
+    if (items.size() > kWindow) {
+      CO_ASSIGN_OR_RETURN(now, co_await DeleteBlocks(c, now, std::move(items)));
     }
+  }
+  while (true) {
+    std::vector<int32_t> items = Remaining(now.restriction, order, axis);
     if (items.empty()) co_return now;
     const size_t before = items.size();
     CO_ASSIGN_OR_RETURN(now,
                         co_await DeletionPass(c, now, std::move(items), axis));
-    size_t after = 0;
-    for (const int32_t item : order) {
-      after += Side(now.restriction, axis).Contains(item);
+    if (Remaining(now.restriction, order, axis).size() == before) {
+      co_return now;
     }
-    if (after == before) co_return now;
   }
 }
 
