@@ -34,7 +34,7 @@ demo-model: build
 	$(BUILD)/bin/make_demo_model --out models/demo/model
 
 bench: build
-	@for program in $(BUILD)/bench/*; do "$$program" || exit 1; done
+	@find $(BUILD)/bench -maxdepth 1 -type f -executable | sort | while read -r program; do "$$program" || exit 1; done
 
 format:
 	tools/format.sh

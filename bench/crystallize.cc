@@ -379,7 +379,7 @@ int main(int argc, char** argv) {
   app.add_flag("--quick", settings.quick, "few prompts, under 40 s");
   app.add_flag("--details", settings.details, "a line for every prompt");
   CLI11_PARSE(app, argc, argv);
-  if (settings.quick) settings.num_prompts = std::min(settings.num_prompts, 6);
+  if (settings.quick) settings.num_prompts = std::min(settings.num_prompts, 3);
   const absl::Status status = spar::RunBench(settings);
   if (status.ok()) return 0;
   std::cerr << "crystallize: " << spar::base::MessageOf(status) << "\n";
