@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/splitmix64.h"
 #include "base/status.h"
 #include "models/digest.h"
 
@@ -22,11 +23,9 @@ class Stream {
   explicit Stream(uint64_t seed) : state_(seed) {}
 
   uint64_t Next() {
-    state_ += 0x9E3779B97F4A7C15u;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
+    const uint64_t bits = base::SplitMix64(state_);
+    state_ += base::kSplitMix64Step;
+    return bits;
   }
   // Uniform in (-scale, scale).
   double Symmetric(double scale) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/splitmix64.h"
+
 namespace spar::demo {
 
 // SplitMix64. Not for secrets.
@@ -13,11 +15,9 @@ class Random {
   explicit Random(uint64_t seed) : state_(seed) {}
 
   uint64_t Next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    const uint64_t bits = base::SplitMix64(state_);
+    state_ += base::kSplitMix64Step;
+    return bits;
   }
 
   // Uniform in [0, bound). `bound` is positive and far below 2^32.

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "base/splitmix64.h"
+
 namespace spar::search {
 
 // What a draw is for; part of its key. Written in docs/certificate.md: do not
@@ -18,19 +20,12 @@ enum class Draw : uint64_t {
   kGrowth = 7,
 };
 
-inline uint64_t Mix(uint64_t x) {  // the finaliser of splitmix64
-  x += 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
-
 // 64 uniform bits for (seed, draw, a, b).
 inline uint64_t RandomBits(uint64_t seed, Draw draw, uint64_t a, uint64_t b) {
-  uint64_t x = Mix(seed);
-  x = Mix(x ^ static_cast<uint64_t>(draw));
-  x = Mix(x ^ a);
-  return Mix(x ^ b);
+  uint64_t x = base::SplitMix64(seed);
+  x = base::SplitMix64(x ^ static_cast<uint64_t>(draw));
+  x = base::SplitMix64(x ^ a);
+  return base::SplitMix64(x ^ b);
 }
 
 // Uniform in [0, 1).
