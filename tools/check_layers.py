@@ -17,11 +17,17 @@ ALLOWED = {
     "graph": {"base", "graph"},
     "models": {"base", "models"},
     "models/snapshot": {"base", "models", "models/snapshot"},
+    "models/decomposition": {
+        "base", "models", "models/snapshot", "models/decomposition",
+    },
     "models/text": {"base", "models", "models/text"},
-    "models/torch": {"base", "models", "models/snapshot", "models/torch"},
+    "models/torch": {
+        "base", "models", "models/snapshot", "models/decomposition",
+        "models/torch",
+    },
     "models/demo": {
-        "base", "models", "models/snapshot", "models/text", "models/torch",
-        "models/demo",
+        "base", "models", "models/snapshot", "models/decomposition",
+        "models/text", "models/torch", "models/demo",
     },
     "server/schedule": {"base", "models", "server/schedule"},
     "server/search": {"base", "graph", "models", "server/schedule", "server/search"},

@@ -21,8 +21,12 @@ std::string Shown(const Json& value) {
 
 }  // namespace
 
-ConfigReader::ConfigReader(std::filesystem::path file, Json fields)
-    : file_(std::move(file)), fields_(std::move(fields)) {}
+ConfigReader::ConfigReader(std::filesystem::path file,
+                           Json fields,
+                           ConfigReaderOptions options)
+    : file_(std::move(file)),
+      fields_(std::move(fields)),
+      options_(std::move(options)) {}
 
 const Json* ConfigReader::Find(std::string_view field) const {
   const Json* object = &fields_;
@@ -133,6 +137,73 @@ std::optional<std::vector<std::string>> ConfigReader::OptionalTexts(
   return texts;
 }
 
+std::optional<std::vector<int>> ConfigReader::OptionalInts(
+    std::string_view field, IntRange range, size_t max_count) {
+  const Json* const value = Take(field);
+  if (value == nullptr) return std::nullopt;
+  std::vector<int> numbers;
+  bool fits = value->is_array() && value->size() <= max_count;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    const Json& number = (*value)[i];
+    fits = number.is_number_integer() &&
+           (!number.is_number_unsigned() ||
+            number.get<uint64_t>() <= uint64_t{INT64_MAX}) &&
+           number.get<int64_t>() >= range.min &&
+           number.get<int64_t>() <= range.max;
+    if (fits) numbers.push_back(static_cast<int>(number.get<int64_t>()));
+  }
+  if (!fits) {
+    Fail(field,
+         base::Cat("is ", Shown(*value), ", want an array of at most ",
+                   max_count, " whole numbers in [", range.min, ", ", range.max,
+                   "]"),
+         {{"value", Shown(*value)},
+          {"min", std::to_string(range.min)},
+          {"max", std::to_string(range.max)}});
+    return std::nullopt;
+  }
+  return numbers;
+}
+
+bool ConfigReader::Bool(std::string_view field) {
+  const std::optional<bool> value = OptionalBool(field);
+  if (!value.has_value()) Fail(field, "is missing");
+  return value.value_or(false);
+}
+
+std::string ConfigReader::Text(std::string_view field) {
+  const std::optional<std::string> value = OptionalText(field);
+  if (!value.has_value()) Fail(field, "is missing");
+  return value.value_or("");
+}
+
+std::vector<ConfigReader> ConfigReader::Objects(std::string_view field,
+                                                size_t max_count) {
+  const Json* const value = Take(field);
+  std::vector<ConfigReader> readers;
+  if (value == nullptr) {
+    Fail(field, "is missing");
+    return readers;
+  }
+  bool fits = value->is_array() && value->size() <= max_count;
+  for (size_t i = 0; fits && i < value->size(); ++i) {
+    fits = (*value)[i].is_object();
+  }
+  if (!fits) {
+    Fail(field,
+         base::Cat("is ", Shown(*value), ", want an array of at most ",
+                   max_count, " objects"),
+         {{"value", Shown(*value)}});
+    return readers;
+  }
+  for (size_t i = 0; i < value->size(); ++i) {
+    ConfigReaderOptions options = options_;
+    options.prefix = base::Cat(options_.prefix, field, "[", i, "].");
+    readers.emplace_back(file_, (*value)[i], std::move(options));
+  }
+  return readers;
+}
+
 int ConfigReader::Int(std::string_view field, IntRange range) {
   const std::optional<int> value = OptionalInt(field, range);
   if (!value.has_value()) Fail(field, "is missing");
@@ -195,8 +266,9 @@ void ConfigReader::Fail(std::string_view field,
                         std::string_view problem,
                         std::map<std::string, std::string> metadata) {
   if (!status_.ok()) return;
-  metadata["field"] = std::string(field);
-  status_ = BadModel(file_, base::Cat("field ", Quoted(field), " ", problem),
+  const std::string name = base::Cat(options_.prefix, field);
+  metadata["field"] = name;
+  status_ = BadModel(file_, base::Cat("field ", Quoted(name), " ", problem),
                      std::move(metadata));
 }
 
@@ -208,6 +280,8 @@ void ConfigReader::CheckAllRead(const Json& object, const std::string& prefix) {
     if (value.is_object() && inner != read_.end() &&
         inner->starts_with(field + ".")) {
       CheckAllRead(value, field + ".");
+    } else if (!options_.allow_harmless_fields) {
+      Refuse(field, "not a field of this format");
     } else if (!IsHarmlessField(field, value)) {
       Refuse(field, "not understood, and may change the model's arithmetic");
     }

@@ -1,4 +1,5 @@
-// L1. config.json as the family files read it: typed, bounded, and complete:
+// L1. config.json as the family files read it, and every other JSON file of a
+// folder: typed, bounded, and complete:
 // a field that nobody read must be known to leave the arithmetic alone.
 #pragma once
 
@@ -29,13 +30,23 @@ struct RealRange {
   double max = 0;
 };
 
+struct ConfigReaderOptions {
+  // What errors put before a field's name, for a part of a file: "modules[2].".
+  std::string prefix = {};
+  // Accept the unread fields of Hugging Face configs that are known to leave a
+  // model's arithmetic alone.
+  bool allow_harmless_fields = true;
+};
+
 // The first error sticks and Finish returns it; later reads give the smallest
 // value of their range, so that a family file reads straight through. A field
 // is a path: "rope_parameters.rope_theta". Null and absent are the same unless
 // said otherwise. Not thread-safe.
 class ConfigReader {
  public:
-  ConfigReader(std::filesystem::path file, nlohmann::json fields);
+  ConfigReader(std::filesystem::path file,
+               nlohmann::json fields,
+               ConfigReaderOptions options = {});
 
   // Whether the field is there at all, null included.
   bool IsWritten(std::string_view field) const;
@@ -49,8 +60,18 @@ class ConfigReader {
   std::optional<std::string> OptionalText(std::string_view field);
   std::optional<std::vector<std::string>> OptionalTexts(std::string_view field);
 
+  // Of at most `max_count` numbers.
+  std::optional<std::vector<int>> OptionalInts(std::string_view field,
+                                               IntRange range,
+                                               size_t max_count);
+
   // An absent field is an error.
   int Int(std::string_view field, IntRange range);
+  bool Bool(std::string_view field);
+  std::string Text(std::string_view field);
+  // One reader for each object of an array of at most `max_count`, with the
+  // same options; each has its own errors.
+  std::vector<ConfigReader> Objects(std::string_view field, size_t max_count);
 
   // One value under several spellings: those that are set must agree.
   std::optional<double> AgreedReal(std::initializer_list<std::string> fields,
@@ -84,6 +105,7 @@ class ConfigReader {
 
   const std::filesystem::path file_;
   const nlohmann::json fields_;
+  const ConfigReaderOptions options_;
   std::set<std::string, std::less<>> read_ = {};
   absl::Status status_ = absl::OkStatus();
 };

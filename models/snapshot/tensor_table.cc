@@ -12,8 +12,6 @@
 namespace spar::models {
 namespace {
 
-constexpr char kSingleFile[] = "model.safetensors";
-constexpr char kIndexFile[] = "model.safetensors.index.json";
 constexpr size_t kMaxIndexBytes = size_t{64} << 20;
 constexpr size_t kMaxFiles = 10'000;
 
@@ -85,17 +83,19 @@ absl::Status TensorTable::AddFile(const std::filesystem::path& path) {
 }
 
 absl::StatusOr<TensorTable> TensorTable::Open(
-    const std::filesystem::path& folder) {
+    const std::filesystem::path& folder, const std::string& stem) {
+  const std::string single_file = stem + ".safetensors";
+  const std::string index_file = single_file + ".index.json";
   TensorTable table;
-  table.path_ = folder / kSingleFile;
+  table.path_ = folder / single_file;
   if (Exists(table.path_)) {
     RETURN_IF_ERROR(table.AddFile(table.path_));
     return table;
   }
-  table.path_ = folder / kIndexFile;
+  table.path_ = folder / index_file;
   if (!Exists(table.path_)) {
     return MissingModelFile(
-        folder, base::Cat("has neither ", kSingleFile, " nor ", kIndexFile));
+        folder, base::Cat("has neither ", single_file, " nor ", index_file));
   }
   ASSIGN_OR_RETURN(const WeightMap index, ReadIndex(table.path_));
   std::set<std::string> names;
@@ -123,7 +123,7 @@ absl::StatusOr<TensorTable> TensorTable::Open(
     if (!index.contains(name)) {
       return BadModel(entry.file->path(),
                       base::Cat("tensor ", Quoted(name), " is not in the ",
-                                "index ", kIndexFile),
+                                "index ", index_file),
                       {{"tensor", name}});
     }
   }

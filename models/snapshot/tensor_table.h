@@ -23,10 +23,11 @@ class TensorTable {
     const SafetensorsFile* file = nullptr;
   };
 
-  // Reads model.safetensors, or else what model.safetensors.index.json names.
+  // Reads `stem`.safetensors, or else what `stem`.safetensors.index.json names.
   // Every tensor of every file must be where the index says, and no other.
   // kNotFound when the folder has neither; BAD_MODEL otherwise.
-  static absl::StatusOr<TensorTable> Open(const std::filesystem::path& folder);
+  static absl::StatusOr<TensorTable> Open(const std::filesystem::path& folder,
+                                          const std::string& stem = "model");
 
   bool Contains(std::string_view name) const;
   // Null when there is none.

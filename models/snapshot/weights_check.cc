@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <optional>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_join.h"
 
@@ -49,6 +47,7 @@ absl::Status BadTensor(const std::filesystem::path& file,
 
 absl::StatusOr<TensorView> CheckedView(const std::string& name,
                                        const std::vector<int64_t>& shape,
+                                       std::string_view described_by,
                                        const TensorTable& tensors) {
   const TensorTable::Entry* const entry = tensors.Find(name);
   if (entry == nullptr) {
@@ -66,8 +65,8 @@ absl::StatusOr<TensorView> CheckedView(const std::string& name,
   }
   if (stored.shape != shape) {
     return BadTensor(entry->file->path(), name,
-                     base::Cat("has shape ", ShapeText(stored.shape),
-                               ", the config wants ", ShapeText(shape)),
+                     base::Cat("has shape ", ShapeText(stored.shape), ", ",
+                               described_by, " wants ", ShapeText(shape)),
                      {{"got_shape", ShapeText(stored.shape)},
                       {"want_shape", ShapeText(shape)}});
   }
@@ -135,14 +134,24 @@ absl::Status DigestTensor(const std::string& name,
 
 }  // namespace
 
+absl::StatusOr<TensorViews> SelectTensors(
+    const std::map<std::string, std::vector<int64_t>>& shapes,
+    std::string_view described_by,
+    const TensorTable& tensors) {
+  TensorViews views;
+  for (const auto& [name, shape] : shapes) {
+    ASSIGN_OR_RETURN(views[name],
+                     CheckedView(name, shape, described_by, tensors));
+  }
+  return views;
+}
+
 absl::StatusOr<TensorViews> SelectWeights(const DecoderSpec& spec,
                                           const Family& family,
                                           const std::string& prefix,
                                           const TensorTable& tensors) {
-  TensorViews views;
-  for (const auto& [name, shape] : SpecTensors(spec)) {
-    ASSIGN_OR_RETURN(views[name], CheckedView(name, shape, tensors));
-  }
+  ASSIGN_OR_RETURN(TensorViews views,
+                   SelectTensors(SpecTensors(spec), "the config", tensors));
   for (const auto& [name, entry] : tensors.entries()) {
     if (views.contains(name)) continue;
     RETURN_IF_ERROR(CheckExtra(name, entry, spec, family, prefix, tensors));

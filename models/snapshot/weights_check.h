@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -16,6 +18,13 @@ namespace spar::models {
 
 // Tensors by name, sorted; views into the table's mappings.
 using TensorViews = std::map<std::string, TensorView, std::less<>>;
+
+// The tensors of these names and shapes, checked for presence, dtype and shape.
+// `described_by` is what the shapes come from, for messages: "the config".
+absl::StatusOr<TensorViews> SelectTensors(
+    const std::map<std::string, std::vector<int64_t>>& shapes,
+    std::string_view described_by,
+    const TensorTable& tensors);
 
 // The tensors that `spec` names, checked for presence, dtype and shape; any
 // other tensor of the table must be a known buffer, or the head of a model with
