@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/splitmix64.h"
 #include "base/status.h"
 #include "models/digest.h"
 
@@ -13,10 +14,7 @@ namespace {
 
 // Uniform in [-1, 1), counter-based.
 float Noise(uint64_t seed, uint64_t index) {
-  uint64_t x = seed * 0x9e3779b97f4a7c15 + index + 1;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  x ^= x >> 31;
+  const uint64_t x = base::SplitMix64(seed * base::kSplitMix64Step + index);
   return static_cast<float>(x >> 40) * (2.0f / (1 << 24)) - 1.0f;
 }
 

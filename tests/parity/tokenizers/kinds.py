@@ -6,6 +6,7 @@ import shutil
 
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
                         processors, trainers)
+from transformers import AutoTokenizer
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -233,3 +234,25 @@ def save_gpt2_pair(folder, source):
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|endoftext|>"])
     return tokenizer
+
+
+def save_pair(build, config):
+    """A tokenizer as vocab.json and merges.txt, and what `transformers` makes of the folder."""
+    def save(folder, lines):
+        build(lines).model.save(folder)
+        for name, content in (("tokenizer_config.json", config), ("config.json", {"model_type": "gpt2"})):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
+                json.dump(content, out)
+        return AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    return save
+
+
+PAIRS = {
+    "qwen2_pair": save_pair(qwen2, {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "added_tokens_decoder": {"1": {"content": "<|im_start|>", "special": True},
+                                 "2": {"content": "<|im_end|>", "special": True}}}),
+    "gpt2_pair_bos": save_pair(gpt2, {
+        "tokenizer_class": "GPT2Tokenizer", "add_bos_token": True, "bos_token": "<|endoftext|>"}),
+    "gpt2_pair_prefix": save_pair(gpt2, {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}),
+}

@@ -104,6 +104,11 @@ def main():
             tokenizer = build(lines)
             tokenizer.save(os.path.join(folder, "tokenizer.json"))
             wrong += compare(probe, kind, tokenizer, folder, cases_of[kind])
+    for kind, save in kinds.PAIRS.items():
+        if chosen and kind not in chosen:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            wrong += compare(probe, kind, save(folder, lines), folder, cases)
     gpt2_files = test_data("gpt2-tokenizer")
     if gpt2_files and (not chosen or "gpt2_files" in chosen):
         with tempfile.TemporaryDirectory() as folder:
