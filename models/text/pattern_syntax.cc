@@ -131,11 +131,11 @@ class Translator {
       case 's':
       case 'w':
       case 'd':
-        return Set(ShorthandSet(c), /*negated=*/false, in_class, 2);
+        return Set(ShorthandSet(c, in_class), /*negated=*/false, in_class, 2);
       case 'S':
       case 'W':
       case 'D':
-        return Set(ShorthandSet(static_cast<char>(c - 'A' + 'a')),
+        return Set(ShorthandSet(static_cast<char>(c - 'A' + 'a'), in_class),
                    /*negated=*/true, in_class, 2);
       case 'p':
       case 'P':
@@ -155,7 +155,8 @@ class Translator {
       return absl::OkStatus();
     }
     if (c != 'b' && c != 'B') return Refuse(in_.substr(at_, 2));
-    const std::string word = base::Cat("[", ShorthandSet('w'), "]");
+    const std::string word =
+        base::Cat("[", ShorthandSet('w', /*in_class=*/false), "]");
     return Write(c == 'b' ? base::Cat("(?:(?<=", word, ")(?!", word, ")|(?<!",
                                       word, ")(?=", word, "))")
                           : base::Cat("(?:(?<=", word, ")(?=", word, ")|(?<!",

@@ -180,8 +180,8 @@ absl::StatusOr<PreTokenizerPtr> ReadPreTokenizer(const Json& value,
   if (type == "Whitespace") {
     const std::string word = WordSet();
     return std::make_unique<Split>(
-        Pattern::Known(
-            base::Cat("[", word, "]+|[^", word, ShorthandSet('s'), "]+")),
+        Pattern::Known(base::Cat("[", word, "]+|[^", word,
+                                 ShorthandSet('s', /*in_class=*/true), "]+")),
         SplitBehavior::kRemoved, true);
   }
   if (type == "WhitespaceSplit") {

@@ -41,7 +41,7 @@ std::string UnicodeWord() {
                    Category("Pc"));
 }
 
-// Superscript digits and fractions of Latin-1, to Oniguruma alone.
+// Superscript digits and fractions of Latin-1.
 constexpr std::string_view kAlsoWord = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 bool IsName(std::string_view name) {
@@ -52,10 +52,10 @@ bool IsName(std::string_view name) {
 
 }  // namespace
 
-std::string ShorthandSet(char letter) {
+std::string ShorthandSet(char letter, bool in_class) {
   if (letter == 's') return std::string(kSpace);
   if (letter == 'd') return Category("Nd");
-  return base::Cat(UnicodeWord(), kAlsoWord);
+  return in_class ? UnicodeWord() : base::Cat(UnicodeWord(), kAlsoWord);
 }
 
 std::string WordSet() {

@@ -9,8 +9,9 @@
 namespace spar::models::text {
 
 // \s, \w and \d of Oniguruma: White_Space; Alphabetic, marks, decimal digits
-// and connectors; decimal digits. `letter` is one of "swd".
-std::string ShorthandSet(char letter);
+// and connectors; decimal digits. `letter` is one of "swd". Outside a bracketed
+// class, and there alone, its \w has Latin-1's superscripts and fractions too.
+std::string ShorthandSet(char letter, bool in_class);
 
 // Everything but \s.
 std::string NotSpaceSet();

@@ -214,7 +214,7 @@ def members(part):
 # Checked on every code point.
 SETS = {f"set {regex}": members(cut(Regex(regex), "removed")) for regex in [
     r"\p{L}", r"\p{N}", r"\p{M}", r"\p{P}", r"\p{S}", r"\s", r"\w", r"\d", r"\p{Lu}", r"\p{Ll}", r"\p{Lo}", r"\p{Lm}",
-    r"\p{Lt}", r"[^\s\p{L}\p{N}]", r"\P{L}", r"\W", r"\S", r"(?i:[a-z])"]}
+    r"\p{Lt}", r"[^\s\p{L}\p{N}]", r"\P{L}", r"\W", r"\S", r"[\w]", r"[^\w\s]", r"[\d\s]", r"(?i:[a-z])"]}
 SETS |= {
     "set punctuation": members(pre_tokenizers.Punctuation("removed")),
     "set whitespace": members(pre_tokenizers.WhitespaceSplit()),
