@@ -8,21 +8,6 @@
 namespace spar::models {
 namespace {
 
-// Rotates the leading pairs of every head in place. heads: [tokens, heads,
-// head_dim], made by the caller. Half-precision heads rotate in float32.
-void Rotate(const at::Tensor& heads, const at::Tensor& rotation, int dim) {
-  const at::Tensor pairs = heads.narrow(2, 0, dim).unflatten(2, {-1, 2});
-  const at::Tensor angles = rotation.unsqueeze(1);
-  const bool even = heads.stride(0) % 2 == 0 && heads.stride(1) % 2 == 0 &&
-                    heads.storage_offset() % 2 == 0;
-  if (heads.scalar_type() == at::kFloat && even) {
-    at::view_as_complex(pairs).mul_(angles);
-    return;
-  }
-  const at::Tensor copy = pairs.to(at::kFloat).contiguous();
-  pairs.copy_(at::view_as_real(at::view_as_complex(copy) * angles));
-}
-
 // Which keys the queries of a run see, bool [nodes, 1, length, length];
 // undefined where it is plain causality for all.
 at::Tensor VisibleKeys(SequenceBatch& batch,
@@ -125,44 +110,30 @@ at::Tensor Normalize(const Decoder& decoder,
   return (wide * scale).to(x.scalar_type()) * norm.gain;
 }
 
-at::Tensor MixValues(const Decoder& decoder,
-                     int layer,
-                     const AttentionWeights& attention,
-                     SequenceBatch& batch,
-                     const Nodes& nodes,
-                     const at::Tensor& normed,
-                     bool last_only) {
-  const LayerSpec& spec = decoder.spec.layers[layer];
-  const int64_t dim = decoder.spec.head_dim;
-  const int heads = attention.heads;
-  const int kv_heads = attention.kv_heads;
-  const auto project = [&](const at::Tensor& x, int first, int count) {
-    const int64_t begin = first * dim, size = count * dim;
-    const at::Tensor& bias = attention.qkv_bias;
-    return at::linear(x, attention.qkv.narrow(0, begin, size),
-                      bias.defined() ? Optional(bias.narrow(0, begin, size))
-                                     : std::nullopt)
-        .unflatten(1, {count, dim});
-  };
-  at::Tensor q, kv;  // kv: [tokens, 2 kv_heads, head_dim]
-  const int rotary_dim = nodes.rotation.defined() ? decoder.spec.rotary.dim : 0;
-  if (last_only) {
-    q = project(normed.index_select(0, nodes.last_tokens), 0, heads);
-    kv = project(normed, heads, 2 * kv_heads);
-    if (rotary_dim > 0) {
-      Rotate(q, nodes.rotation.index_select(0, nodes.last_tokens), rotary_dim);
-      Rotate(kv.narrow(1, 0, kv_heads), nodes.rotation, rotary_dim);
-    }
-  } else {
-    const at::Tensor qkv = project(normed, 0, heads + 2 * kv_heads);
-    if (rotary_dim > 0) {
-      Rotate(qkv.narrow(1, 0, heads + kv_heads), nodes.rotation, rotary_dim);
-    }
-    q = qkv.narrow(1, 0, heads);
-    kv = qkv.narrow(1, heads, 2 * kv_heads);
+void RotateHeads(const at::Tensor& heads, const at::Tensor& rotation, int dim) {
+  const at::Tensor pairs = heads.narrow(2, 0, dim).unflatten(2, {-1, 2});
+  const at::Tensor angles = rotation.unsqueeze(1);
+  const bool even = heads.stride(0) % 2 == 0 && heads.stride(1) % 2 == 0 &&
+                    heads.storage_offset() % 2 == 0;
+  if (heads.scalar_type() == at::kFloat && even) {
+    at::view_as_complex(pairs).mul_(angles);
+    return;
   }
-  at::Tensor k = kv.narrow(1, 0, kv_heads);
-  at::Tensor v = kv.narrow(1, kv_heads, kv_heads);
+  const at::Tensor copy = pairs.to(at::kFloat).contiguous();
+  pairs.copy_(at::view_as_real(at::view_as_complex(copy) * angles));
+}
+
+at::Tensor Attend(const Decoder& decoder,
+                  int layer,
+                  const AttentionWeights& attention,
+                  SequenceBatch& batch,
+                  const Nodes& nodes,
+                  const at::Tensor& q,
+                  const at::Tensor& kv,
+                  bool last_only) {
+  const LayerSpec& spec = decoder.spec.layers[layer];
+  at::Tensor k = kv.narrow(1, 0, attention.kv_heads);
+  at::Tensor v = kv.narrow(1, attention.kv_heads, attention.kv_heads);
   if (attention.kv_of_head.defined()) {
     k = k.index_select(1, attention.kv_of_head);
     v = v.index_select(1, attention.kv_of_head);
@@ -181,16 +152,61 @@ at::Tensor MixValues(const Decoder& decoder,
   return mixed.size() == 1 ? mixed[0] : at::cat(mixed);
 }
 
-at::Tensor Activate(const Decoder& decoder,
-                    const MlpWeights& mlp,
-                    const at::Tensor& normed) {
-  at::Tensor pre = at::linear(normed, mlp.up, Optional(mlp.up_bias));
+at::Tensor MixValues(const Decoder& decoder,
+                     int layer,
+                     const AttentionWeights& attention,
+                     SequenceBatch& batch,
+                     const Nodes& nodes,
+                     const at::Tensor& normed,
+                     bool last_only) {
+  const int64_t dim = decoder.spec.head_dim;
+  const int heads = attention.heads;
+  const int kv_heads = attention.kv_heads;
+  const auto project = [&](const at::Tensor& x, int first, int count) {
+    const int64_t begin = first * dim, size = count * dim;
+    const at::Tensor& bias = attention.qkv_bias;
+    return at::linear(x, attention.qkv.narrow(0, begin, size),
+                      bias.defined() ? Optional(bias.narrow(0, begin, size))
+                                     : std::nullopt)
+        .unflatten(1, {count, dim});
+  };
+  at::Tensor q, kv;  // kv: [tokens, 2 kv_heads, head_dim]
+  const int rotary_dim = nodes.rotation.defined() ? decoder.spec.rotary.dim : 0;
+  if (last_only) {
+    q = project(normed.index_select(0, nodes.last_tokens), 0, heads);
+    kv = project(normed, heads, 2 * kv_heads);
+    if (rotary_dim > 0) {
+      RotateHeads(q, nodes.rotation.index_select(0, nodes.last_tokens),
+                  rotary_dim);
+      RotateHeads(kv.narrow(1, 0, kv_heads), nodes.rotation, rotary_dim);
+    }
+  } else {
+    const at::Tensor qkv = project(normed, 0, heads + 2 * kv_heads);
+    if (rotary_dim > 0) {
+      RotateHeads(qkv.narrow(1, 0, heads + kv_heads), nodes.rotation,
+                  rotary_dim);
+    }
+    q = qkv.narrow(1, 0, heads);
+    kv = qkv.narrow(1, heads, 2 * kv_heads);
+  }
+  return Attend(decoder, layer, attention, batch, nodes, q, kv, last_only);
+}
+
+at::Tensor ActivateProjected(const Decoder& decoder, at::Tensor pre) {
   if (!decoder.spec.gated_mlp) {
     return ActivationOf(decoder.spec.activation, std::move(pre));
   }
-  const at::Tensor gate = pre.narrow(1, 0, mlp.neurons);
-  const at::Tensor up = pre.narrow(1, mlp.neurons, mlp.neurons);
+  const int64_t neurons = pre.size(1) / 2;
+  const at::Tensor gate = pre.narrow(1, 0, neurons);
+  const at::Tensor up = pre.narrow(1, neurons, neurons);
   return ActivationOf(decoder.spec.activation, gate) * up;
+}
+
+at::Tensor Activate(const Decoder& decoder,
+                    const MlpWeights& mlp,
+                    const at::Tensor& normed) {
+  return ActivateProjected(decoder,
+                           at::linear(normed, mlp.up, Optional(mlp.up_bias)));
 }
 
 at::Tensor Logits(const Decoder& decoder, const at::Tensor& x) {

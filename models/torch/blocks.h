@@ -30,6 +30,23 @@ at::Tensor Normalize(const Decoder& decoder,
                      const NormWeights& norm,
                      const at::Tensor& x);
 
+// Rotates the leading pairs of every head in place. heads: [tokens, heads,
+// head_dim], made by the caller; rotation: [tokens, dim / 2], `dim` coordinates
+// rotate. Half-precision heads rotate in float32.
+void RotateHeads(const at::Tensor& heads, const at::Tensor& rotation, int dim);
+
+// MixValues from its projections, rotated already. q: [tokens, heads,
+// head_dim], with `last_only` [nodes, heads, head_dim]; kv: [tokens,
+// 2 kv_heads, head_dim], keys then values.
+at::Tensor Attend(const Decoder& decoder,
+                  int layer,
+                  const AttentionWeights& attention,
+                  SequenceBatch& batch,
+                  const Nodes& nodes,
+                  const at::Tensor& q,
+                  const at::Tensor& kv,
+                  bool last_only);
+
 // The heads' mixed values before the output projection. `normed`: [tokens,
 // width]. Result [tokens, heads * head_dim], or with `last_only` only each
 // node's last token, [nodes, heads * head_dim].
@@ -40,6 +57,10 @@ at::Tensor MixValues(const Decoder& decoder,
                      const Nodes& nodes,
                      const at::Tensor& normed,
                      bool last_only);
+
+// Activate from the pre-activations: [tokens, neurons], or gated [tokens,
+// 2 neurons], gate first. May work in place.
+at::Tensor ActivateProjected(const Decoder& decoder, at::Tensor pre);
 
 // The neurons' post-activations, gated where the MLP is. `normed`: [tokens,
 // width]. Result [tokens, neurons].

@@ -51,26 +51,12 @@ class Loader {
     return at::zeros({size}, at::dtype(dtype_).device(device_));
   }
 
-  // Brings the rotating coordinates of every head to adjacent pairs.
-  at::Tensor PairCoordinates(const at::Tensor& rows) {
-    const Rotary& rotary = spec_.rotary;
-    if (spec_.positions != PositionKind::kRotary || rotary.adjacent_pairs) {
-      return rows;
-    }
-    std::vector<int64_t> order;
-    for (int i = 0; i < rotary.dim; ++i) {
-      order.push_back(i / 2 + (i % 2) * (rotary.dim / 2));
-    }
-    for (int i = rotary.dim; i < spec_.head_dim; ++i) order.push_back(i);
-    std::vector<int64_t> heads = {-1, spec_.head_dim};
-    heads.insert(heads.end(), rows.sizes().begin() + 1, rows.sizes().end());
-    const at::Tensor index =
-        at::tensor(order, at::dtype(at::kLong)).to(rows.device());
-    return rows.reshape(heads).index_select(1, index).flatten(0, 1);
-  }
-
   at::Tensor BiasOrZeros(const Affine& affine, const at::Tensor& weight) {
     return affine.bias.present() ? Read(affine.bias) : Zeros(weight.size(0));
+  }
+
+  at::Tensor Paired(const at::Tensor& rows) const {
+    return PairCoordinates(spec_, rows);
   }
 
   AttentionWeights ReadAttention(const LayerSpec& layer) {
@@ -80,12 +66,12 @@ class Loader {
     const at::Tensor q = Read(layer.q.weight);
     const at::Tensor k = Read(layer.k.weight);
     const at::Tensor v = Read(layer.v.weight);
-    attention.qkv = at::cat({PairCoordinates(q), PairCoordinates(k), v});
+    attention.qkv = at::cat({Paired(q), Paired(k), v});
     if (layer.q.bias.present() || layer.k.bias.present() ||
         layer.v.bias.present()) {
-      attention.qkv_bias = at::cat({PairCoordinates(BiasOrZeros(layer.q, q)),
-                                    PairCoordinates(BiasOrZeros(layer.k, k)),
-                                    BiasOrZeros(layer.v, v)});
+      attention.qkv_bias =
+          at::cat({Paired(BiasOrZeros(layer.q, q)),
+                   Paired(BiasOrZeros(layer.k, k)), BiasOrZeros(layer.v, v)});
     }
     attention.o = Read(layer.o.weight).t().contiguous();
     if (spec_.num_kv_heads != spec_.num_heads) {
@@ -134,6 +120,23 @@ class Loader {
 };
 
 }  // namespace
+
+at::Tensor PairCoordinates(const DecoderSpec& spec, const at::Tensor& rows) {
+  const Rotary& rotary = spec.rotary;
+  if (spec.positions != PositionKind::kRotary || rotary.adjacent_pairs) {
+    return rows;
+  }
+  std::vector<int64_t> order;
+  for (int i = 0; i < rotary.dim; ++i) {
+    order.push_back(i / 2 + (i % 2) * (rotary.dim / 2));
+  }
+  for (int i = rotary.dim; i < spec.head_dim; ++i) order.push_back(i);
+  std::vector<int64_t> heads = {-1, spec.head_dim};
+  heads.insert(heads.end(), rows.sizes().begin() + 1, rows.sizes().end());
+  const at::Tensor index =
+      at::tensor(order, at::dtype(at::kLong)).to(rows.device());
+  return rows.reshape(heads).index_select(1, index).flatten(0, 1);
+}
 
 int64_t CountWeights(const DecoderSpec& spec) {
   const int64_t width = spec.width;

@@ -64,6 +64,10 @@ struct Decoder {
   at::ScalarType dtype = at::kFloat;
 };
 
+// Brings the rotating coordinates of every head of `rows`, [heads * head_dim,
+// ...], from the checkpoint's order to adjacent pairs.
+at::Tensor PairCoordinates(const DecoderSpec& spec, const at::Tensor& rows);
+
 // Numbers in the weights of a decoder, to within its biases.
 int64_t CountWeights(const DecoderSpec& spec);
 

@@ -20,7 +20,16 @@ at::ScalarType ToScalarType(Dtype dtype) {
   return at::kFloat;
 }
 
-// The part of the tensor's leading dimension that the ref asks for.
+}  // namespace
+
+at::Tensor CopyTensor(const TensorView& view) {
+  // Copied byte by byte: the mapping may be unaligned.
+  at::Tensor stored = at::empty(view.shape, ToScalarType(view.dtype));
+  INVARIANT(view.bytes.size() == stored.nbytes());
+  std::memcpy(stored.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
+  return stored;
+}
+
 at::Tensor TakePart(const at::Tensor& tensor, const WeightRef& ref) {
   if (ref.groups == 1 && ref.parts == 1) return tensor;
   std::vector<int64_t> split = {ref.groups, ref.parts, -1};
@@ -29,17 +38,11 @@ at::Tensor TakePart(const at::Tensor& tensor, const WeightRef& ref) {
   return part.flatten(0, 1);
 }
 
-}  // namespace
-
 at::Tensor LoadWeight(const Snapshot& snapshot,
                       const WeightRef& ref,
                       at::ScalarType dtype) {
   if (!ref.present()) return {};
-  const TensorView& view = snapshot.Tensor(ref.tensor);
-  // Copied byte by byte: the mapping may be unaligned.
-  at::Tensor stored = at::empty(view.shape, ToScalarType(view.dtype));
-  INVARIANT(view.bytes.size() == stored.nbytes());
-  std::memcpy(stored.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
+  at::Tensor stored = CopyTensor(snapshot.Tensor(ref.tensor));
   if (ref.transposed) stored = stored.t();
   return TakePart(stored, ref).to(dtype).contiguous();
 }

@@ -15,4 +15,12 @@ at::Tensor LoadWeight(const Snapshot& snapshot,
                       const WeightRef& ref,
                       at::ScalarType dtype);
 
+// A stored tensor as it is, on the CPU, in its own dtype. Owns its memory.
+// Throws c10::Error when memory runs out.
+at::Tensor CopyTensor(const TensorView& view);
+
+// The part that `ref` asks for of a tensor whose leading dimension is the whole
+// output, [out, ...].
+at::Tensor TakePart(const at::Tensor& tensor, const WeightRef& ref);
+
 }  // namespace spar::models

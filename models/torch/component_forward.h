@@ -1,0 +1,46 @@
+// L1t. A decoder whose decomposed weights are masked, position by position.
+//
+// Rows lie side by side in one batch, each with masks of its own; of the
+// factors only what the batch names is multiplied (Note [A masked weight as
+// three sums]). Heads and neurons can be scaled too.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "models/torch/blocks.h"
+#include "models/torch/component_masks.h"
+
+namespace spar::models {
+
+struct ComponentRun {
+  // One for each module of the decoder.
+  std::vector<MaskedModule> modules = {};
+  // Of each layer, [tokens or 1, heads] and [tokens or 1, neurons]; undefined:
+  // all 1. Empty: all 1 in every layer.
+  std::vector<at::Tensor> heads = {};
+  std::vector<at::Tensor> neurons = {};
+  // Where the run begins: the stream before this layer, [tokens, width];
+  // undefined: with the embedding.
+  int first_layer = 0;
+  at::Tensor stream = {};
+  // The result is of each sequence's last token only, [sequences, width], and
+  // nothing else is computed in the last layer; else of all, [tokens, width].
+  bool last_only = false;
+  // Called with the stream before each layer from first_layer on.
+  std::function<void(int layer, const at::Tensor& stream)> see_stream = nullptr;
+};
+
+// Every module of `decomposed` under `masks`, one for each.
+std::vector<MaskedModule> MaskModules(DecomposedDecoder& decomposed,
+                                      std::vector<ComponentMasks> masks);
+
+// The residual stream before the final norm. Differentiable in the masks when
+// grad mode is on. Throws c10::Error.
+at::Tensor ComponentForward(const DecomposedDecoder& decomposed,
+                            SequenceBatch& batch,
+                            const ComponentRun& run);
+
+}  // namespace spar::models
