@@ -103,7 +103,7 @@ CONFIGS = {
     "a half number": (
         BASE,
         _set(module_info=[{"module_pattern": "h.0.mlp.c_fc", "C": 1.5}]),
-        "C: want a whole number of at least 1, not 1.5",
+        "C: want a whole number from 1 to 2147483647, not 1.5",
     ),
     "a field in a pattern": (
         BASE,

@@ -111,7 +111,7 @@ def test_code_in_a_checkpoint_does_not_run(spoil, tmp_path, monkeypatch):
     monkeypatch.setenv("SPAR_TEST_EVIL", str(tmp_path / "evil"))
     torch.save({"a": _Evil()}, run.checkpoint)
     run.refused(r"is no checkpoint of tensors: it (calls posix\.mkdir|holds more)")
-    run.checkpoint.write_bytes(pickle.dumps(_Evil()))
+    run.checkpoint.write_bytes(pickle.dumps(_Evil(), protocol=2))
     run.refused("is no checkpoint of tensors: it holds more than tensors")
     assert not (tmp_path / "evil").exists()
 

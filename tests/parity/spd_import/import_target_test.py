@@ -127,7 +127,7 @@ def test_the_class_of_the_run_stands_in_for_a_missing_model_type(case):
         ({"mlp_bias": True}, "c_fc.bias is missing"),
         ({"use_grouped_query_attention": False}, "c_attn.weight is missing"),
         ({"n_head": 3}, "n_embd: 3 heads do not divide it"),
-        ({"n_head": 0}, "n_head: want a whole number of at least 1"),
+        ({"n_head": 0}, "n_head: want a whole number from 1 to"),
         ({"rms_norm_eps": 0}, "rms_norm_eps: want a number above 0"),
         ({"rotary_adjacent_pairs": "yes"}, "want true or false"),
         ({"window": 9}, "window: a field that the import does not know"),

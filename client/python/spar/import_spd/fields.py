@@ -1,10 +1,13 @@
 """Reads a mapping field by field; what nobody asked for is refused."""
 
 import math
+import reprlib
 
 from .refusal import Refused
 
 _ABSENT = object()
+_MOST = 2**31 - 1  # what Spar's own reader takes for a number of anything
+_REAL = (1e-30, 1e30)
 
 
 class Fields:
@@ -13,7 +16,7 @@ class Fields:
 
     def __init__(self, mapping, where):
         if not isinstance(mapping, dict):
-            raise Refused(f"{where}: want a mapping, not {mapping!r}")
+            raise Refused(f"{where}: want a mapping, not {reprlib.repr(mapping)}")
         self.where = where
         self._mapping = mapping
         self._asked = set()
@@ -31,12 +34,11 @@ class Fields:
             return default
         return value
 
-    def integer(self, name, default=_ABSENT, minimum=1):
+    def integer(self, name, default=_ABSENT, most=_MOST):
+        """From 1 on."""
         value = self.raw(name, default)
-        if value is default:
-            return value
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            self.refuse(name, f"want a whole number of at least {minimum}, not {value!r}")
+        if value is not default and not _is_count(value, most):
+            self.refuse(name, f"want a whole number from 1 to {most}, not {reprlib.repr(value)}")
         return value
 
     def real(self, name, default=_ABSENT):
@@ -46,39 +48,36 @@ class Fields:
             return value
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if not 0 < number < math.inf:
-            self.refuse(name, f"want a number above 0, not {value!r}")
+        if not _REAL[0] <= number <= _REAL[1]:
+            self.refuse(name, f"want a number above 0, not {reprlib.repr(value)}")
         return number
 
     def boolean(self, name, default=_ABSENT):
         value = self.raw(name, default)
         if value is not default and not isinstance(value, bool):
-            self.refuse(name, f"want true or false, not {value!r}")
+            self.refuse(name, f"want true or false, not {reprlib.repr(value)}")
         return value
 
     def text(self, name, default=_ABSENT):
         value = self.raw(name, default)
         if value is not default and not (isinstance(value, str) and value):
-            self.refuse(name, f"want a text, not {value!r}")
+            self.refuse(name, f"want a text, not {reprlib.repr(value)}")
         return value
 
     def choice(self, name, choices, default=_ABSENT):
         value = self.raw(name, default)
         if value not in choices:
-            self.refuse(name, f"want one of {', '.join(choices)}, not {value!r}")
+            self.refuse(name, f"want one of {', '.join(choices)}, not {reprlib.repr(value)}")
         return value
 
     def integers(self, name, default=_ABSENT):
         value = self.raw(name, default)
         if value is default:
             return value
-        if not isinstance(value, list) or not all(
-            isinstance(entry, int) and not isinstance(entry, bool) and entry > 0
-            for entry in value
-        ):
-            self.refuse(name, f"want a list of whole numbers above 0, not {value!r}")
+        if not isinstance(value, list) or not all(_is_count(e, _MOST) for e in value):
+            self.refuse(name, f"want a list of whole numbers above 0, not {reprlib.repr(value)}")
         return value
 
     def mappings(self, name, default=_ABSENT):
@@ -87,7 +86,7 @@ class Fields:
         if value is default:
             return value
         if not isinstance(value, list):
-            self.refuse(name, f"want a list, not {value!r}")
+            self.refuse(name, f"want a list, not {reprlib.repr(value)}")
         return [Fields(e, f"{self.where}: {name}[{i}]") for i, e in enumerate(value)]
 
     def mapping(self, name, default=_ABSENT):
@@ -99,3 +98,7 @@ class Fields:
         for name, value in self._mapping.items():
             if value is not None and name not in self._asked and name not in harmless:
                 self.refuse(name, "a field that the import does not know")
+
+
+def _is_count(value, most):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most

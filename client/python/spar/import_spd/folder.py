@@ -82,7 +82,7 @@ def read_yaml(path):
         raise Refused(f"{path}: want at most {MAX_YAML_BYTES} bytes")
     try:
         value = yaml.load(path.read_bytes(), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise Refused(f"{path}: no YAML: {_first_line(error)}") from error
     if not isinstance(value, dict):
         raise Refused(f"{path}: want a mapping at the top")
@@ -91,8 +91,12 @@ def read_yaml(path):
 
 def read_json(path):
     """The object in a JSON file."""
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is no number of JSON")
+
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: no JSON: {_first_line(error)}") from error
     if not isinstance(value, dict):

@@ -4,6 +4,8 @@
 have written. Fields of training are carried along for provenance only.
 """
 
+import reprlib
+
 from .refusal import Refused
 
 # In this order; the later steps see the new names.
@@ -109,7 +111,7 @@ def _module_lists(config, where):
         if "C" not in config:
             raise Refused(f"{where}: C: is missing, and {old} has patterns without one")
         if not isinstance(patterns, list):
-            raise Refused(f"{where}: {old}: want a list, not {patterns!r}")
+            raise Refused(f"{where}: {old}: want a list, not {reprlib.repr(patterns)}")
         info = [{"module_pattern": p, "C": config["C"]} for p in patterns]
         _put(config, new, info, f"{where}: {old} and {new}")
     config.pop("C", None)
@@ -127,7 +129,7 @@ def _ci_config(config, where):
         return
     kind = stated.get("ci_fn_type", _FIRST_CI_TYPE)
     if not isinstance(kind, str):
-        raise Refused(f"{where}: ci_fn_type: want a text, not {kind!r}")
+        raise Refused(f"{where}: ci_fn_type: want a text, not {reprlib.repr(kind)}")
     is_global = kind.startswith("global_") or stated.get("use_global_ci", False)
     if is_global and not kind.startswith("global_"):
         kind = "global_shared_mlp"
@@ -191,8 +193,9 @@ def _metric(entry):
 
 def _scope(scope):
     scope = dict(scope) if isinstance(scope, dict) else {"type": scope}
-    if scope.get("type") in _SCOPES:
-        scope["type"] = _SCOPES[scope["type"]]
+    kind = scope.get("type")
+    if isinstance(kind, str):
+        scope["type"] = _SCOPES.get(kind, kind)
     if "n_masks" in scope:
         scope["n_sources"] = scope.pop("n_masks")
     return scope
@@ -200,7 +203,7 @@ def _scope(scope):
 
 def _optimizer(optimizer):
     optimizer = dict(optimizer)
-    old = {"sign": "step_size", "adam": "lr"}.get(optimizer.get("type"))
+    old = {"sign": "step_size", "adam": "lr"}.get(str(optimizer.get("type")))
     if old in optimizer:
         optimizer["lr_schedule"] = {
             "start_val": optimizer.pop(old),

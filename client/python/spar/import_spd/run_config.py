@@ -1,5 +1,6 @@
 """What the import needs of a migrated config, checked; the rest is training."""
 
+import reprlib
 from dataclasses import dataclass, field
 
 from .fields import Fields
@@ -117,7 +118,7 @@ def read_run_config(migrated, where, ignored=()):
     if output not in _LOGITS:
         fields.refuse(
             "pretrained_model_output_attr",
-            f"want {' or '.join(_LOGITS)}, the logits of a decoder, not {output!r}",
+            f"want {' or '.join(_LOGITS)}, the logits of a decoder, not {reprlib.repr(output)}",
         )
     for name in ("pretrained_model_name", "pretrained_model_path"):
         fields.text(name, None)
@@ -214,7 +215,7 @@ def _reverse_residual(fields):
         if not isinstance(patterns, list) or not all(
             isinstance(pattern, str) for pattern in patterns
         ):
-            entry.refuse("patterns", f"want a list of texts, not {patterns!r}")
+            entry.refuse("patterns", f"want a list of texts, not {reprlib.repr(patterns)}")
         group = Group(entry.text("name"), tuple(patterns))
         entry.finish()
         if any(_dashed(group.name) == _dashed(other.name) for other in groups):

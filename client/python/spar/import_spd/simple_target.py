@@ -15,6 +15,7 @@ _SIZES = {
     "n_head": 12,
     "n_embd": 768,
 }
+_MOST = {"n_layer": {"most": 1024}}  # every shape is listed, layer by layer
 _LLAMA_SIZES = {"rotary_dim": 64, "n_ctx": 1024, "n_key_value_heads": 3}
 _LLAMA_FLAGS = {
     "mlp_bias": False,
@@ -46,7 +47,7 @@ def read_simple_config(mapping, where, family):
         fields.refuse("model_type", "is missing")
     config = {"model_type": family.model_type}
     for name, default in _SIZES.items():
-        config[name] = fields.integer(name, default)
+        config[name] = fields.integer(name, default, **_MOST.get(name, {}))
     config["flash_attention"] = fields.boolean("flash_attention", True)
     if family.model_type != "gpt2_simple":
         _read_llama(fields, family.model_type, config)

@@ -7,6 +7,7 @@ Hugging Face.
 """
 
 import pathlib
+import warnings
 from dataclasses import dataclass, field
 
 from spar import checkpoint
@@ -26,6 +27,16 @@ TOKENIZER_FILES = (
     "added_tokens.json",
 )
 _CHECKPOINT = r"model_step_(\d+)\.pt"
+# What a hostile safetensors file may make a reader raise.
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+)
 _CONFIGS = ("model_config.yaml", "config.json")
 
 
@@ -136,23 +147,47 @@ def _weights_in(folder, simple, config):
                 state = Tensors(read_checkpoint(path), path)
                 return {name: state.take(name) for name in state.names()}
         return {}
-    if not any(folder.path.glob("*.safetensors")):
+    if not _has_safetensors(folder):
         return {}
-    torch = import_torch()
-    dtypes = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     try:
         stored = checkpoint.weights_of(config, checkpoint.read_tensors(folder.path))
-        tensors = {
-            name: torch.frombuffer(bytearray(tensor.data), dtype=dtypes[tensor.dtype])
-            .reshape(tensor.shape)
-            for name, tensor in stored.items()
-        }
-    except (ValueError, KeyError, TypeError) as error:
+        tensors = {name: _mapped(tensor) for name, tensor in stored.items()}
+    except _MALFORMED as error:
         raise Refused(f"{folder.path}: cannot read its tensors: {error}") from error
     prefix = FAMILIES[config["model_type"]].embedding.partition(".")[0] + "."
     if any(name.startswith(prefix) for name in tensors):
         return tensors
     return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _has_safetensors(folder):
+    """Whether there are weights, all of them in the folder itself."""
+    if folder.find("model.safetensors") is not None:
+        return True
+    path = folder.find("model.safetensors.index.json")
+    if path is None:
+        return False
+    names = read_json(path).get("weight_map")
+    if not isinstance(names, dict):
+        raise Refused(f"{path}: weight_map: want an object")
+    for name in names.values():
+        if not isinstance(name, str) or "/" in name or folder.find(name) is None:
+            raise Refused(f"{path}: weight_map: {name!r} is no file in the folder")
+    return True
+
+
+def _mapped(tensor):
+    """A checkpoint.StoredTensor as a torch tensor of the same bytes."""
+    torch = import_torch()
+    dtypes = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    data = tensor.data
+    if data.ctypes.data % 4 != 0:
+        data = data.copy()
+    with warnings.catch_warnings():
+        # The file is mapped read-only, and nobody writes to it.
+        warnings.simplefilter("ignore", UserWarning)
+        held = torch.from_numpy(data)
+    return held.view(dtypes[tensor.dtype]).reshape(tensor.shape)
 
 
 def _weights_of(tensors, family, config, file):
