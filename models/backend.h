@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -12,6 +14,10 @@
 #include "models/unit_table.h"
 
 namespace spar::models {
+
+class Ablation;
+struct AblationRequest;
+struct DecompositionSpec;
 
 // What a model is. Sizes are counts.
 struct ModelInfo {
@@ -93,6 +99,16 @@ class Backend {
   // The unrestricted model at every position of `tokens`; [position].
   virtual absl::StatusOr<std::vector<PositionPrediction>> Predict(
       std::span<const TokenId> tokens, int top_k) = 0;
+
+  // The decomposition of this name; null when there is none. Lives as long as
+  // the backend; any thread may ask.
+  virtual const DecompositionSpec* FindDecomposition(
+      std::string_view name) const = 0;
+
+  // Begins an ablation: models/ablation.h. It ends before the backend. Errors
+  // also as models/ablation_check.h; kNotFound DECOMPOSITION_NOT_FOUND.
+  virtual absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
+      const AblationRequest& request) = 0;
 };
 
 }  // namespace spar::models

@@ -8,7 +8,9 @@
 
 #include "base/splitmix64.h"
 #include "base/status.h"
+#include "models/ablation_check.h"
 #include "models/digest.h"
+#include "models/fake_ablation.h"
 
 namespace spar::models {
 namespace {
@@ -385,6 +387,21 @@ absl::StatusOr<std::vector<PositionPrediction>> FakeBackend::Predict(
     predictions.push_back(std::move(prediction));
   }
   return predictions;
+}
+
+absl::StatusOr<std::unique_ptr<Ablation>> FakeBackend::Ablate(
+    const AblationRequest& request) {
+  RETURN_IF_ERROR(CheckDecomposition(*this, request));
+  RETURN_IF_ERROR(CheckAblation(info_, units_, nullptr, request));
+  return MakeFakeAblation(
+      units_, request,
+      [this](std::span<const TokenId> tokens, const std::vector<float>& masks) {
+        Prompt prompt{};
+        prompt.tokens.assign(tokens.begin(), tokens.end());
+        return Run(prompt, masks,
+                   IndexSet::All(static_cast<int>(tokens.size())))
+            .logits;
+      });
 }
 
 }  // namespace spar::models

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "base/mutex.h"
+#include "models/ablation.h"
 #include "models/backend.h"
 
 namespace spar::models {
@@ -74,6 +75,12 @@ class FakeBackend final : public Backend {
   absl::StatusOr<double> EvaluateExactly(const Row& row) override;
   absl::StatusOr<std::vector<PositionPrediction>> Predict(
       std::span<const TokenId> tokens, int top_k) override;
+  const DecompositionSpec* FindDecomposition(
+      std::string_view /*name*/) const override {
+    return nullptr;
+  }
+  absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
+      const AblationRequest& request) override;
 
   FakeCounters counters() const;
   // The next call of Evaluate or Gradients fails so.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "models/ablation.h"
 #include "models/backend.h"
 
 namespace spar::models {
@@ -39,6 +40,14 @@ class SplittingBackend final : public Backend {
   absl::StatusOr<std::vector<PositionPrediction>> Predict(
       std::span<const TokenId> tokens, int top_k) override {
     return inner_->Predict(tokens, top_k);
+  }
+  const DecompositionSpec* FindDecomposition(
+      std::string_view name) const override {
+    return inner_->FindDecomposition(name);
+  }
+  absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
+      const AblationRequest& request) override {
+    return inner_->Ablate(request);
   }
 
  private:

@@ -110,12 +110,12 @@ const at::Tensor& DecomposedDecoder::Sum(int module) {
   if (sum.defined()) return sum;
   const c10::InferenceMode ordinary(false);  // gradients may pass by it later
   const c10::AutoGradMode no_gradients(false);
-  const ComponentModule& factors = modules_[module];
+  const at::Tensor v = V(module, {}), u = modules_[module].u.to(decoder_.dtype);
   // Contiguous along what a batch reads: outputs, but the embedding's tokens.
-  if (factors.module.site == ModuleSite::kEmbedding) {
-    sum = at::mm(factors.v.t(), factors.u).t();
+  if (modules_[module].module.site == ModuleSite::kEmbedding) {
+    sum = at::mm(v.t(), u).t();
   } else {
-    sum = at::mm(factors.u.t(), factors.v);
+    sum = at::mm(u.t(), v);
     if (outputs_[module].defined()) {
       sum = sum.index_select(0, outputs_[module]);
     }
@@ -125,13 +125,14 @@ const at::Tensor& DecomposedDecoder::Sum(int module) {
 
 at::Tensor DecomposedDecoder::V(int module, const at::Tensor& ids) const {
   const at::Tensor& v = modules_[module].v;
-  return ids.defined() ? v.index_select(0, ids) : v;
+  return (ids.defined() ? v.index_select(0, ids) : v).to(decoder_.dtype);
 }
 
 at::Tensor DecomposedDecoder::U(int module, const at::Tensor& ids) const {
   at::Tensor u = modules_[module].u;
   if (ids.defined()) u = u.index_select(0, ids);
-  return outputs_[module].defined() ? u.index_select(1, outputs_[module]) : u;
+  if (outputs_[module].defined()) u = u.index_select(1, outputs_[module]);
+  return u.to(decoder_.dtype);
 }
 
 }  // namespace spar::models

@@ -19,7 +19,8 @@
 
 namespace spar::models {
 
-// W = sum_c U[c] V[c]^T + Delta, on the decoder's device and in its dtype.
+// W = sum_c U[c] V[c]^T + Delta, on the decoder's device. Stored in
+// any floating dtype; what is made of it is of the decoder's.
 struct ComponentModule {
   DecomposedModule module = {};
   at::Tensor v = {};  // [C, d_in]

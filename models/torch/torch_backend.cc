@@ -6,8 +6,10 @@
 #include <ATen/Parallel.h>
 
 #include "base/status.h"
+#include "models/ablation_check.h"
 #include "models/digest.h"
 #include "models/row_check.h"
+#include "models/torch/ablation/torch_ablation.h"
 #include "models/torch/aten.h"
 #include "models/torch/batch_plan.h"
 #include "models/torch/calibration.h"
@@ -54,6 +56,10 @@ class TorchBackend final : public Backend {
   absl::StatusOr<double> EvaluateExactly(const Row& row) override;
   absl::StatusOr<std::vector<PositionPrediction>> Predict(
       std::span<const TokenId> tokens, int top_k) override;
+  const DecompositionSpec* FindDecomposition(
+      std::string_view name) const override;
+  absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
+      const AblationRequest& request) override;
 
  private:
   absl::Status CheckWeightsFit(at::Device device, at::ScalarType dtype) const;
@@ -80,8 +86,9 @@ class TorchBackend final : public Backend {
   Decoder decoder_;
   int64_t max_batch_bytes_ = 0;
   std::unique_ptr<Compaction> compaction_;
-  std::unique_ptr<ReferenceFold> means_;   // made when first asked for
-  std::unique_ptr<DenseChecker> checker_;  // made when first asked for
+  std::unique_ptr<DecomposedDecoder> bare_;  // without any decomposition
+  std::unique_ptr<ReferenceFold> means_;     // made when first asked for
+  std::unique_ptr<DenseChecker> checker_;    // made when first asked for
 };
 
 absl::Status TorchBackend::Load() {
@@ -94,6 +101,8 @@ absl::Status TorchBackend::Load() {
     return absl::OkStatus();
   }));
   compaction_ = std::make_unique<Compaction>(decoder_, kCompactionBytes);
+  bare_ = std::make_unique<DecomposedDecoder>(decoder_,
+                                              std::vector<ComponentModule>());
   max_batch_bytes_ = options_.max_batch_bytes;
   if (max_batch_bytes_ <= 0) {
     max_batch_bytes_ =
@@ -293,6 +302,24 @@ absl::StatusOr<std::vector<PositionPrediction>> TorchBackend::Predict(
     return absl::OkStatus();
   }));
   return predictions;
+}
+
+const DecompositionSpec* TorchBackend::FindDecomposition(
+    std::string_view /*name*/) const {
+  return nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
+    const AblationRequest& request) {
+  RETURN_IF_ERROR(CheckDecomposition(*this, request));
+  RETURN_IF_ERROR(CheckAblation(
+      info_, units_, FindDecomposition(request.decomposition), request));
+  AblationSubject subject;
+  subject.model = &decoder_;
+  subject.decomposed = bare_.get();
+  AblationLimits limits;
+  limits.max_batch_bytes = std::min(limits.max_batch_bytes, max_batch_bytes_);
+  return MakeTorchAblation(subject, request, limits);
 }
 
 }  // namespace

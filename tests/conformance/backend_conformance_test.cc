@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 
 #include "base/status.h"
+#include "models/ablation.h"
 #include "models/digest.h"
 #include "models/fake_backend.h"
 #include "models/torch/torch_backend.h"
@@ -307,6 +308,104 @@ TEST_P(BackendConformance, HasNoMeanReferenceWithoutReferencePrompts) {
 TEST_P(BackendConformance, AnswersNoRowsWithNothing) {
   EXPECT_THAT(*backend_->Evaluate({}), testing::IsEmpty());
   EXPECT_THAT(*backend_->Gradients({}), testing::IsEmpty());
+}
+
+// All rows of an ablation.
+std::vector<AblationRow> Ablate(Backend& backend,
+                                const AblationRequest& request,
+                                std::vector<AblatedPosition>* baseline) {
+  auto ablation = backend.Ablate(request);
+  EXPECT_TRUE(ablation.ok()) << ablation.status();
+  *baseline = (*ablation)->baseline();
+  std::vector<AblationRow> rows;
+  while (true) {
+    auto some = (*ablation)->Next(3);
+    EXPECT_TRUE(some.ok()) << some.status();
+    if (some->empty()) break;
+    rows.insert(rows.end(), some->begin(), some->end());
+  }
+  EXPECT_EQ(static_cast<int64_t>(rows.size()), (*ablation)->num_rows());
+  return rows;
+}
+
+TEST_P(BackendConformance, AnAblationOfNothingIsThePrediction) {
+  AblationRequest request{.tokens = {3, 1, 4, 1, 5}, .every_position = true};
+  std::vector<AblatedPosition> baseline;
+  const auto rows = Ablate(*backend_, request, &baseline);
+  const auto predictions = *backend_->Predict(request.tokens, 5);
+  ASSERT_EQ(rows.size(), 1u);
+  ASSERT_EQ(rows[0].positions.size(), 5u);
+  for (size_t t = 0; t < 5; ++t) {
+    for (const AblatedPosition& read : {rows[0].positions[t], baseline[t]}) {
+      ASSERT_EQ(read.top.size(), 5u);
+      EXPECT_EQ(read.target, predictions[t].top[0].token);
+      EXPECT_NEAR(read.kl, 0, 1e-6);
+      EXPECT_NEAR(read.margin,
+                  predictions[t].top[0].logit - predictions[t].top[1].logit,
+                  Tolerance());
+      for (size_t i = 0; i < 5; ++i) {
+        EXPECT_NEAR(read.top[i].log_probability,
+                    predictions[t].top[i].log_probability, Tolerance());
+      }
+      if (t + 1 < 5) {
+        EXPECT_NEAR(*read.cross_entropy,
+                    -predictions[t].next_token_log_probability, Tolerance());
+      }
+    }
+  }
+}
+
+// Units off everywhere are rows without them.
+TEST_P(BackendConformance, ASweepOverUnitsGivesTheirRows) {
+  Prompt prompt{.tokens = {3, 1, 4, 1, 5}, .target = 2};
+  AblationRequest request{.tokens = prompt.tokens, .target = prompt.target};
+  const std::shared_ptr<const Prompt> shared = MakePrompt(prompt);
+  IndexSet fewer = IndexSet::All(num_units());
+  std::vector<Row> each, cumulative;
+  for (int id = 0; id < num_units(); id += 3) {
+    const Unit unit = backend_->units().At(id);
+    request.swept.push_back({.kind = unit.kind == UnitKind::kHead
+                                         ? InterventionKind::kHead
+                                         : InterventionKind::kNeuron,
+                             .site = unit.layer,
+                             .index = unit.index});
+    IndexSet units = IndexSet::All(num_units());
+    units.Remove(id);
+    fewer.Remove(id);
+    each.push_back({shared, units, IndexSet::All(5)});
+    cumulative.push_back({shared, fewer, IndexSet::All(5)});
+  }
+  for (const SweepKind kind : {SweepKind::kEach, SweepKind::kCumulative}) {
+    request.sweep = kind;
+    std::vector<AblatedPosition> baseline;
+    const auto rows = Ablate(*backend_, request, &baseline);
+    const auto results =
+        *backend_->Evaluate(kind == SweepKind::kEach ? each : cumulative);
+    ASSERT_EQ(rows.size(), results.size() + 1);
+    for (size_t i = 0; i < results.size(); ++i) {
+      EXPECT_EQ(rows[i + 1].step, static_cast<int64_t>(i));
+      ASSERT_EQ(rows[i + 1].positions.size(), 1u);
+      const AblatedPosition& read = rows[i + 1].positions[0];
+      EXPECT_NEAR(read.margin, results[i].margin, Tolerance());
+      EXPECT_NEAR(read.target_log_probability,
+                  results[i].target_log_probability, Tolerance());
+    }
+  }
+}
+
+TEST_P(BackendConformance, RefusesAblationsThatCannotBe) {
+  AblationRequest request{.tokens = {1, 2}, .decomposition = "nobody"};
+  EXPECT_EQ(backend_->FindDecomposition("nobody"), nullptr);
+  EXPECT_EQ(backend_->Ablate(request).status().code(),
+            absl::StatusCode::kNotFound);
+  request.decomposition.clear();
+  request.strategy = MaskStrategy::kUnmasked;
+  EXPECT_EQ(base::DetailOf(backend_->Ablate(request).status())->reason,
+            "NO_DECOMPOSITION");
+  request.strategy = MaskStrategy::kTarget;
+  request.tokens.clear();
+  EXPECT_EQ(base::DetailOf(backend_->Ablate(request).status())->reason,
+            "EMPTY_PROMPT");
 }
 
 TEST_P(BackendConformance, DescribesItself) {

@@ -1,0 +1,228 @@
+#include "models/ablation_check.h"
+
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "models/row_check.h"
+
+namespace spar::models {
+namespace {
+
+using base::Cat;
+
+constexpr double kMaxMask = 1e6;
+
+absl::Status OutOfRange(std::string_view field,
+                        const std::string& value,
+                        const std::string& want) {
+  return base::InvalidArgument("OPTION_OUT_OF_RANGE", field,
+                               Cat(field, " is ", value, ": want ", want),
+                               {{"value", value}, {"want", want}});
+}
+
+// [low, high]; NaN is outside.
+template <typename T>
+absl::Status CheckWithin(T value, T low, T high, std::string_view field) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return OutOfRange(field, Cat(value), Cat("[", low, ", ", high, "]"));
+}
+
+absl::Status CheckToken(const ModelInfo& info,
+                        TokenId token,
+                        std::string_view field) {
+  if (token >= 0 && token < info.vocab_size) return absl::OkStatus();
+  return base::InvalidArgument(
+      "TOKEN_OUT_OF_RANGE", field,
+      Cat(field, " is ", token, ": want [0, ", info.vocab_size, ")"),
+      {{"token", Cat(token)}, {"vocab_size", Cat(info.vocab_size)}});
+}
+
+absl::Status CheckPart(int32_t value,
+                       int64_t count,
+                       std::string_view field,
+                       std::string_view what) {
+  if (value >= 0 && value < count) return absl::OkStatus();
+  return base::InvalidArgument(
+      "UNKNOWN_PART", field,
+      Cat(field, " is ", value, ": there are ", count, " ", what),
+      {{"value", Cat(value)}, {"count", Cat(count)}});
+}
+
+absl::Status NoDecomposition(std::string_view field, std::string_view what) {
+  return base::InvalidArgument(
+      "NO_DECOMPOSITION", field,
+      Cat(what, " needs a decomposition, and the request names none"), {});
+}
+
+absl::Status CheckIntervention(const UnitTable& units,
+                               const DecompositionSpec* decomposition,
+                               const AblationRequest& request,
+                               const Intervention& intervention,
+                               const std::string& field) {
+  const std::string site = Cat(field, ".site"), index = Cat(field, ".index");
+  switch (intervention.kind) {
+    case InterventionKind::kSubcomponent:
+    case InterventionKind::kDelta: {
+      if (decomposition == nullptr) {
+        return NoDecomposition(field, "a subcomponent or a Delta");
+      }
+      const auto& modules = decomposition->modules;
+      RETURN_IF_ERROR(CheckPart(intervention.site,
+                                static_cast<int64_t>(modules.size()), site,
+                                "decomposed modules"));
+      const bool delta = intervention.kind == InterventionKind::kDelta;
+      RETURN_IF_ERROR(
+          CheckPart(intervention.index,
+                    delta ? 1 : modules[intervention.site].num_components,
+                    index, delta ? "Delta of a module" : "subcomponents"));
+      break;
+    }
+    case InterventionKind::kHead:
+    case InterventionKind::kNeuron: {
+      RETURN_IF_ERROR(
+          CheckPart(intervention.site, units.num_layers(), site, "layers"));
+      const LayerUnits& layer = units.layer(intervention.site);
+      const bool head = intervention.kind == InterventionKind::kHead;
+      RETURN_IF_ERROR(CheckPart(intervention.index,
+                                head ? layer.num_heads : layer.num_neurons,
+                                index, head ? "heads" : "neurons"));
+      break;
+    }
+  }
+  if (intervention.position != kEveryPosition) {
+    RETURN_IF_ERROR(CheckPosition(intervention.position, request.tokens.size(),
+                                  Cat(field, ".position")));
+  }
+  RETURN_IF_ERROR(CheckMask(intervention.factor, Cat(field, ".factor")));
+  return CheckMask(intervention.offset, Cat(field, ".offset"));
+}
+
+absl::Status CheckInterventions(const UnitTable& units,
+                                const DecompositionSpec* decomposition,
+                                const AblationRequest& request,
+                                const std::vector<Intervention>& some,
+                                std::string_view field) {
+  if (some.size() > kMaxInterventions) {
+    return OutOfRange(field, Cat(some.size(), " entries"),
+                      Cat("at most ", kMaxInterventions));
+  }
+  for (size_t i = 0; i < some.size(); ++i) {
+    RETURN_IF_ERROR(CheckIntervention(units, decomposition, request, some[i],
+                                      Cat(field, "[", i, "]")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckGeneration(const ModelInfo& info,
+                             const AblationRequest& request) {
+  const GenerationOptions& generation = request.generation;
+  RETURN_IF_ERROR(CheckWithin(generation.max_tokens, 0, kMaxGeneratedTokens,
+                              "generation.max_token_count"));
+  RETURN_IF_ERROR(CheckWithin(generation.temperature, 0.0, 100.0,
+                              "generation.temperature"));
+  if (generation.max_tokens == 0) return absl::OkStatus();
+  const size_t length =
+      request.tokens.size() + static_cast<size_t>(generation.max_tokens) - 1;
+  if (length > static_cast<size_t>(info.context_length)) {
+    return base::InvalidArgument(
+        "PROMPT_TOO_LONG", "generation.max_token_count",
+        Cat("prompt and generation are ", length, " tokens: the model reads ",
+            info.context_length),
+        {{"token_count", Cat(length)},
+         {"context_length", Cat(info.context_length)}});
+  }
+  if (!request.swept.empty()) {
+    return OutOfRange("swept", Cat(request.swept.size(), " entries"),
+                      "none in a generation");
+  }
+  if (request.samples != 1) {
+    return OutOfRange("sample_count", Cat(request.samples),
+                      "1 in a generation");
+  }
+  if (request.every_position) {
+    return OutOfRange("every_position", "true", "false in a generation");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckPosition(int32_t position,
+                           size_t length,
+                           std::string_view field) {
+  if (position >= 0 && static_cast<size_t>(position) < length) {
+    return absl::OkStatus();
+  }
+  return base::InvalidArgument(
+      "POSITION_OUT_OF_RANGE", field,
+      Cat(field, " is ", position, ": the prompt has ", length, " positions"),
+      {{"position", Cat(position)}, {"position_count", Cat(length)}});
+}
+
+absl::Status CheckDecomposition(const Backend& backend,
+                                const AblationRequest& request) {
+  const std::string& name = request.decomposition;
+  if (name.empty() || backend.FindDecomposition(name) != nullptr) {
+    return absl::OkStatus();
+  }
+  return base::Error(absl::StatusCode::kNotFound,
+                     Cat("the model has no decomposition '", name, "'"),
+                     {.reason = "DECOMPOSITION_NOT_FOUND",
+                      .field = "decomposition",
+                      .metadata = {{"decomposition", name}}});
+}
+
+absl::Status CheckMask(double value, std::string_view field) {
+  return CheckWithin(value, -kMaxMask, kMaxMask, field);
+}
+
+absl::Status CheckAblation(const ModelInfo& info,
+                           const UnitTable& units,
+                           const DecompositionSpec* decomposition,
+                           const AblationRequest& request) {
+  RETURN_IF_ERROR(CheckTokens(info, request.tokens, "prompt"));
+  for (size_t i = 0; i < request.edits.size(); ++i) {
+    const std::string field = Cat("edits[", i, "]");
+    RETURN_IF_ERROR(CheckPosition(request.edits[i].position,
+                                  request.tokens.size(),
+                                  Cat(field, ".position")));
+    RETURN_IF_ERROR(
+        CheckToken(info, request.edits[i].token, Cat(field, ".token_id")));
+  }
+  if (decomposition == nullptr && request.strategy != MaskStrategy::kTarget) {
+    return NoDecomposition("strategy", "this strategy");
+  }
+  if (decomposition == nullptr && request.delta.has_value()) {
+    return NoDecomposition("delta", "Delta");
+  }
+  RETURN_IF_ERROR(CheckWithin(request.threshold, 0.0, 1.0, "threshold"));
+  RETURN_IF_ERROR(
+      CheckWithin(request.samples, 1, kMaxAblationSamples, "sample_count"));
+  if (request.samples > 1 && request.strategy != MaskStrategy::kStochastic) {
+    return OutOfRange("sample_count", Cat(request.samples),
+                      "1, but for stochastic masks");
+  }
+  const AdversaryOptions& adversary = request.adversary;
+  RETURN_IF_ERROR(CheckWithin(adversary.steps, 1, kMaxAdversarySteps,
+                              "adversary.step_count"));
+  RETURN_IF_ERROR(
+      CheckWithin(adversary.step_size, 1e-6, 1.0, "adversary.step_size"));
+  RETURN_IF_ERROR(CheckWithin(adversary.restarts, 1, kMaxAdversaryRestarts,
+                              "adversary.restart_count"));
+  if (request.delta.has_value()) {
+    RETURN_IF_ERROR(CheckMask(*request.delta, "delta"));
+  }
+  RETURN_IF_ERROR(CheckInterventions(units, decomposition, request,
+                                     request.interventions, "interventions"));
+  RETURN_IF_ERROR(CheckInterventions(units, decomposition, request,
+                                     request.swept, "swept"));
+  RETURN_IF_ERROR(CheckGeneration(info, request));
+  if (request.target.has_value()) {
+    RETURN_IF_ERROR(CheckToken(info, *request.target, "target_id"));
+  }
+  return CheckWithin(request.top_k, 0, kMaxAblationTopK, "top_k");
+}
+
+}  // namespace spar::models
