@@ -47,9 +47,12 @@ class Forward {
     const auto last = [&](const at::Tensor& tokens) {
       return only_last ? tokens.index_select(0, nodes_.last_tokens) : tokens;
     };
-    at::Tensor heads =
-        MixValues(decoder_, layer, weights.attention, batch_, nodes_,
-                  Normalize(decoder_, weights.attention_norm, x), only_last);
+    const at::Tensor normed = Normalize(decoder_, weights.attention_norm, x);
+    if (options_.see_attention_input) {
+      options_.see_attention_input(layer, normed);
+    }
+    at::Tensor heads = MixValues(decoder_, layer, weights.attention, batch_,
+                                 nodes_, normed, only_last);
     if (options_.see_heads) options_.see_heads(layer, heads);
     if (only_last) ReadoutOnly();
     const at::Tensor stream = last(x);
@@ -57,8 +60,9 @@ class Forward {
     const at::Tensor mixed =
         stream + at::addmm(weights.o_bias, heads, weights.attention.o);
     const at::Tensor read = spec_.parallel_residual ? stream : mixed;
-    at::Tensor neurons = Activate(decoder_, weights.mlp,
-                                  Normalize(decoder_, weights.mlp_norm, read));
+    const at::Tensor mlp_input = Normalize(decoder_, weights.mlp_norm, read);
+    if (options_.see_mlp_input) options_.see_mlp_input(layer, mlp_input);
+    at::Tensor neurons = Activate(decoder_, weights.mlp, mlp_input);
     if (options_.see_neurons) options_.see_neurons(layer, neurons);
     neurons = MaskNeurons(layer, neurons);
     return mixed + at::addmm(weights.down_bias, neurons, weights.mlp.down);

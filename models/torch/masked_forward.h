@@ -34,6 +34,12 @@ struct MaskOptions {
   bool last_only = true;
   // Computes nothing but the last token in the last layer; needs last_only.
   bool last_layer_last_only = true;
+  // Called with what each layer's projections read, after the norm: q, k and v,
+  // then the MLP. [tokens, width].
+  std::function<void(int layer, const at::Tensor& input)> see_attention_input =
+      nullptr;
+  std::function<void(int layer, const at::Tensor& input)> see_mlp_input =
+      nullptr;
   // Called with each layer's own values: heads [tokens, heads * head_dim],
   // then neurons [tokens, neurons].
   std::function<void(int layer, const at::Tensor& heads)> see_heads = nullptr;

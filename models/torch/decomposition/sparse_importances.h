@@ -1,0 +1,26 @@
+// L1t. Causal importances of a batch of prompts, as sparse lists.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "models/importances.h"
+#include "models/row.h"
+#include "models/torch/decomposition/loaded_decomposition.h"
+
+namespace spar::models {
+
+// One answer per prompt, in order; prompts run together, as many at once as
+// keep the working memory near `max_bytes`. The prompts fit the model.
+//   kInvalidArgument    PROMPT_TOO_LONG for the CI function
+//   kResourceExhausted  out of memory
+absl::StatusOr<std::vector<PromptImportances>> ComputeImportances(
+    const Decoder& decoder,
+    const LoadedDecomposition& decomposition,
+    std::span<const std::vector<TokenId>> prompts,
+    const ImportanceOptions& options,
+    int64_t max_bytes);
+
+}  // namespace spar::models
