@@ -26,7 +26,7 @@ Interrupt::Interrupt() {
 
 Interrupt::~Interrupt() {
   done_ = true;
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  pthread_kill(thread_.native_handle(), SIGINT);
   thread_.join();
 }
 

@@ -1,4 +1,5 @@
-// L1. The six kinds of episodes.
+// L1. The six kinds of episodes. No two draws stand in one list of arguments:
+// compilers evaluate those in different orders.
 #include "models/demo/episode.h"
 
 #include <algorithm>
@@ -64,9 +65,9 @@ std::string Places(int count, Random& random) {
   for (int i = 0; i < count; ++i) {
     const Noun& noun = PickNoun(random);
     const std::string& form = random.Chance(0.5) ? noun.singular : noun.plural;
-    text =
-        base::Cat(text, i > 0 ? " " : "", random.Pick(TheWorld().prepositions),
-                  " ", NounPhrase(form, random));
+    const std::string phrase = NounPhrase(form, random);
+    const std::string& preposition = random.Pick(TheWorld().prepositions);
+    text = base::Cat(text, i > 0 ? " " : "", preposition, " ", phrase);
   }
   return text;
 }
@@ -112,10 +113,9 @@ void Negation(Random& random, Episode& episode) {
   const World& world = TheWorld();
   const auto& pair = random.Pick(world.opposites);
   const int side = random.Below(2);
+  const Noun& thing = random.Pick(world.things);
   Say(PickFrom(kOppositeTemplates, random),
-      {{'n', random.Pick(world.things).singular},
-       {'x', pair[side]},
-       {'y', pair[1 - side]}},
+      {{'n', thing.singular}, {'x', pair[side]}, {'y', pair[1 - side]}},
       episode);
 }
 
@@ -135,8 +135,8 @@ void Pronoun(Random& random, Episode& episode) {
   const int gender = random.Below(3);  // she, he, they
   std::string subject;
   if (gender == 2 && random.Chance(0.5)) {
-    subject =
-        base::Cat(random.Pick(world.women), " and ", random.Pick(world.men));
+    const std::string& man = random.Pick(world.men);
+    subject = base::Cat(random.Pick(world.women), " and ", man);
   } else if (gender == 2) {
     const auto& nouns =
         random.Chance(0.5) ? world.women_nouns : world.men_nouns;
@@ -147,8 +147,9 @@ void Pronoun(Random& random, Episode& episode) {
     const auto& nouns = gender == 0 ? world.women_nouns : world.men_nouns;
     subject = NounPhrase(random.Pick(nouns).singular, random);
   }
+  const std::string places = Places(random.Between(1, 6), random);
   Say(kPronounTemplates[random.Below(2)][gender],
-      {{'s', subject}, {'m', Places(random.Between(1, 6), random)}}, episode);
+      {{'s', subject}, {'m', places}}, episode);
 }
 
 // Distinct words that carry no meaning in the sentence.
