@@ -1,8 +1,7 @@
 #include "client/command_line.h"
 
-#include <map>
-
-#include <CLI/CLI.hpp>
+#include "client/graph_options.h"
+#include "client/option_words.h"
 #include <google/protobuf/util/time_util.h>
 
 namespace spar::client {
@@ -23,19 +22,6 @@ constexpr char kFooter[] =
     "\n"
     "Environment: SPAR_SERVER is the default of --server; NO_COLOR turns\n"
     "colour off.";
-
-// An option whose words stand for the values of an enum of the contract.
-template <typename Enum>
-void AddWords(CLI::App& app,
-              const std::string& name,
-              const std::map<std::string, Enum>& words,
-              const std::string& help,
-              const std::function<void(Enum)>& set) {
-  app.add_option_function<std::string>(
-         name, [words, set](const std::string& word) { set(words.at(word)); },
-         help)
-      ->check(CLI::IsMember(words));
-}
 
 void AddGlobals(CLI::App& app, CommandLine& line) {
   app.add_option("--server", line.server, "Address of the server")
@@ -186,6 +172,25 @@ void AddCommands(CLI::App& app, CommandLine& line) {
       ->add_option("certificate", line.argument,
                    "File of the certificate, or - for standard input")
       ->required();
+  const auto add_graph = [&](Command command, const std::string& name,
+                             const std::string& help, int least, int most) {
+    CLI::App* const sub = add(command, name, help);
+    sub->add_option("files", line.graph.files,
+                    "Saved graphs: --export pb=FILE or json=FILE")
+        ->required()
+        ->expected(least, most);
+    return sub;
+  };
+  CLI::App* const graph = add_graph(Command::kGraph, "graph",
+                                    "Show or convert a saved graph", 1, 1);
+  AddGraphQuestion(*graph, line);
+  AddGraphOutput(*graph, line);
+  AddLineCount(*add_graph(Command::kCompare, "compare",
+                          "Show how two saved graphs differ", 2, 2),
+               line);
+  AddLineCount(*add_graph(Command::kAggregate, "aggregate",
+                          "Add up saved graphs by component", 1, 100'000),
+               line);
   add(Command::kWait, "wait", "Wait until the server is ready to serve")
       ->add_option("service", line.argument,
                    "A name of its health service; the whole server by default");

@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "client/graph/exports.h"
 #include "client/style.h"
 
+#include "spar/v1/attribution.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 
 namespace spar::client {
@@ -29,10 +31,36 @@ enum class Command {
   kPredict,
   kCrystallize,
   kVerify,
+  kGraph,
+  kCompare,
+  kAggregate,
   kWait
 };
 
 enum class OutputFormat { kText, kJson };
+
+struct GraphExport {
+  GraphFormat format = GraphFormat::kJson;
+  std::string path = {};
+};
+
+// Of the commands about attribution graphs.
+struct GraphArguments {
+  std::vector<std::string> files = {};  // to read: one, two, or any number
+
+  // graph: nodes by name, "": as the file has it.
+  std::string target = {};
+  std::string source = {};
+  std::optional<int32_t> num_paths = std::nullopt;
+  std::optional<v1::PathWeighting> weighting = std::nullopt;
+
+  // Written beside the terminal.
+  std::vector<GraphExport> exports = {};
+  std::string html_path = {};  // "": none
+  int32_t html_nodes = 400;
+
+  int32_t num_lines = 20;  // compare, aggregate
+};
 
 struct CommandLine {
   Command command = Command::kModels;
@@ -59,6 +87,8 @@ struct CommandLine {
   v1::CrystallizeOptions options = {};
   std::string certificate_path = {};  // to write; "": none
   bool always_progress = false;       // also where stderr is no screen
+
+  GraphArguments graph = {};
 
   // verify: the certificate to read, "-": stdin. wait: the health service.
   std::string argument = {};

@@ -12,6 +12,11 @@ int RunPredict(Session& session);
 int RunVerify(Session& session);
 int RunWait(Session& session);
 
+// Saved attribution graphs; none of these asks a server.
+int RunGraph(Session& session);
+int RunCompare(Session& session);
+int RunAggregate(Session& session);
+
 // Events and progress while it searches, then the report; writes the
 // certificate. `interrupt` cancels the search on the server.
 int RunCrystallize(Session& session, Interrupt& interrupt);

@@ -1,35 +1,15 @@
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <optional>
 
 #include "client/commands.h"
 #include "client/explanation_text.h"
+#include "client/output_file.h"
 #include "client/progress_line.h"
 
 #include "base/status.h"
 
 namespace spar::client {
 namespace {
-
-// Whether a certificate can be written there. A long search should not end
-// with a mistyped path, so this comes first; it changes no file's content.
-bool CanWrite(const std::string& path) {
-  std::FILE* const file = std::fopen(path.c_str(), "ab");
-  return file != nullptr && std::fclose(file) == 0;
-}
-
-bool Write(const std::string& path, const std::string& text) {
-  std::FILE* const file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return false;
-  const bool whole =
-      std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  return std::fclose(file) == 0 && whole;
-}
-
-std::string CannotWrite(const std::string& path) {
-  return base::Cat("cannot write ", path, ": ", std::strerror(errno));
-}
 
 v1::CrystallizeRequest RequestOf(const CommandLine& line,
                                  const std::string& model,
@@ -70,10 +50,9 @@ int WriteCertificate(Session& session, const v1::Explanation& explanation) {
                                         path, ": the search ended as ",
                                         VerdictName(explanation.verdict())));
   }
-  if (!Write(path, explanation.certificate().canonical_json())) {
-    return session.FailOutput(CannotWrite(path));
-  }
-  return kExitOk;
+  const absl::Status written =
+      WriteFile(path, explanation.certificate().canonical_json());
+  return written.ok() ? kExitOk : session.FailOutput(base::MessageOf(written));
 }
 
 void Report(Session& session,
@@ -97,8 +76,9 @@ int RunCrystallize(Session& session, Interrupt& interrupt) {
   const auto model = session.client().GetModel(line.model);
   if (!model.ok()) return session.Fail(model.status());
   const std::string& path = line.certificate_path;
-  if (!path.empty() && !CanWrite(path)) {
-    return session.FailOutput(CannotWrite(path));
+  if (!path.empty()) {
+    const absl::Status writable = CheckWritable(path);
+    if (!writable.ok()) return session.FailOutput(base::MessageOf(writable));
   }
   const std::stop_token stop = interrupt.Arm();
   const auto explanation =

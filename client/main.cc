@@ -20,6 +20,12 @@ int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
       return RunCrystallize(session, interrupt);
     case Command::kVerify:
       return RunVerify(session);
+    case Command::kGraph:
+      return RunGraph(session);
+    case Command::kCompare:
+      return RunCompare(session);
+    case Command::kAggregate:
+      return RunAggregate(session);
     case Command::kWait:
       return RunWait(session);
   }

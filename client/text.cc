@@ -121,6 +121,11 @@ std::string EscapeOf(const Character& character) {
 
 }  // namespace
 
+size_t Utf8Length(std::string_view text) {
+  const Character character = FirstCharacter(text);
+  return character.valid ? character.bytes : 0;
+}
+
 std::string Escaped(std::string_view text) {
   std::string safe;
   while (!text.empty()) {

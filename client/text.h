@@ -1,6 +1,7 @@
 // L5. Strings for people: safe to print, of known width, wrapped; numbers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,6 +13,10 @@ namespace spar::client {
 // characters and bidirectional marks as \n, \t, \x1b or \u202e; bytes that are
 // no UTF-8 as \xNN. Backslashes stay: the result is for reading, not parsing.
 std::string Escaped(std::string_view text);
+
+// Bytes of the character that `text` (not empty) starts with; 0 where that is
+// no UTF-8.
+size_t Utf8Length(std::string_view text);
 
 // Columns that escaped text takes: two for wide East Asian characters and
 // emoji, none for combining marks.

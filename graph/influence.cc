@@ -19,7 +19,9 @@ std::vector<double> InfluenceOn(const Graph& graph,
       sums[static_cast<size_t>(sources[i])] += below * factors[i];
     }
   }
-  for (size_t n = 0; n < sums.size(); ++n) sums[n] *= weights.starts[n];
+  for (size_t n = 0; n < sums.size(); ++n) {
+    sums[n] = sums[n] * weights.starts[n] + 0.0;  // no negative zeros
+  }
   return sums;
 }
 

@@ -38,6 +38,36 @@ TEST(ParseCommandLine, LeavesWhatIsNotSaidToTheServer) {
   EXPECT_FALSE(parsed.line->timeout_seconds.has_value());
 }
 
+TEST(ParseCommandLine, ReadsTheCommandsAboutSavedGraphs) {
+  const Parsed graph = Parse({"graph", "a.pb", "--target", "x:1@2", "--source",
+                              "y@0", "--paths", "3", "--paths-by", "product"});
+  ASSERT_TRUE(graph.line.has_value()) << graph.err;
+  EXPECT_EQ(graph.line->graph.files, std::vector<std::string>{"a.pb"});
+  EXPECT_EQ(graph.line->graph.target, "x:1@2");
+  EXPECT_EQ(graph.line->graph.source, "y@0");
+  EXPECT_EQ(graph.line->graph.num_paths, 3);
+  EXPECT_EQ(graph.line->graph.weighting, v1::PATH_WEIGHTING_PRODUCT);
+  const Parsed compare = Parse({"compare", "a", "b", "--lines=4"});
+  ASSERT_TRUE(compare.line.has_value()) << compare.err;
+  EXPECT_EQ(compare.line->command, Command::kCompare);
+  EXPECT_EQ(compare.line->graph.num_lines, 4);
+  const Parsed aggregate = Parse({"aggregate", "a", "b", "c"});
+  ASSERT_TRUE(aggregate.line.has_value()) << aggregate.err;
+  EXPECT_EQ(aggregate.line->graph.files.size(), 3u);
+  for (const auto& wrong : std::vector<std::vector<const char*>>{
+           {"graph"},
+           {"graph", "a", "b"},
+           {"compare", "a"},
+           {"aggregate"},
+           {"graph", "a", "--export", "nix=b"},
+           {"graph", "a", "--export", "pb"},
+           {"graph", "a", "--export", "pb="}}) {
+    const Parsed parsed = Parse(wrong);
+    EXPECT_FALSE(parsed.line.has_value()) << wrong[0];
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+  }
+}
+
 TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
   const Parsed parsed =
       Parse({"crystallize", "--tokens", "5,6,7", "--mode=sufficient",
