@@ -1,5 +1,6 @@
-"""Runs that tests may spoil."""
+"""Imports that tests share, and runs that they may spoil."""
 
+import functools
 import os
 import shutil
 
@@ -18,6 +19,28 @@ SPOILED = (
     "reverse_residual_attention",
     "vector_mlp_hub_gpt2_main",
 )
+
+
+class Import:
+    """A case's run as torch has it, in float64; the folder and the Summary of
+    its import."""
+
+    def __init__(self, case, root):
+        self.case = case
+        self.model = runs.write(case, root, steps=(20, 9, 100)).double()
+        self.folder = root / "out"
+        self.summary = import_run(root / "run", self.folder, target=root / "target")
+
+
+@pytest.fixture(scope="session")
+def imports(tmp_path_factory):
+    """Case to Import, made when asked for."""
+
+    @functools.cache
+    def make(name):
+        return Import(CASES[name], tmp_path_factory.mktemp(name))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -29,16 +29,13 @@ def close(mine, truth, what, tolerance=TOLERANCE):
 class Imported:
     """A case: the run as it stands, and the two folders of its import."""
 
-    def __init__(self, name, root):
-        self.case = CASES[name]
-        self.state = runs.write(self.case, root, steps=(20, 9, 100))
-        self.summary = import_run(root / "run", root / "out", target=root / "target")
-        self.folder = root / "out"
-        self.model = ImportedModel(root / "out" / "model")
+    def __init__(self, made):
+        self.case, self.summary, self.folder = made.case, made.summary, made.folder
+        self.model = ImportedModel(self.folder / "model")
         self.decomposition = Decomposition(
-            root / "out" / "decomposition", self.model.embedding
+            self.folder / "decomposition", self.model.embedding
         )
-        self.truth = self.state.double()
+        self.truth = made.model
         logits, inputs = self.truth.run(torch.tensor([TOKENS]))
         self.true_logits = logits[0].numpy()
         self.true_inputs = {path: x[0].numpy() for path, x in inputs.items()}
@@ -69,8 +66,8 @@ class Imported:
 
 
 @pytest.fixture(scope="module", params=list(CASES))
-def imported(request, tmp_path_factory):
-    return Imported(request.param, tmp_path_factory.mktemp(request.param))
+def imported(request, imports):
+    return Imported(imports(request.param))
 
 
 def test_the_last_step_is_imported(imported):

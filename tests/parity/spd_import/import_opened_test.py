@@ -7,39 +7,28 @@ import subprocess
 
 import pytest
 
-import runs
 from cases import CASES
 from numpy_decomposition import read_tensors
-from spar.import_spd import import_run
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    """Case to (folder, Summary, what the server's reader says)."""
-    root = tmp_path_factory.mktemp("opened")
-    folders, summaries = [], []
-    for name, case in CASES.items():
-        folder = root / name
-        runs.write(case, folder)
-        summaries.append(
-            import_run(folder / "run", folder / "out", target=folder / "target")
-        )
-        folders.append(folder / "out")
+def opened(imports):
+    """Case to (Import, what the server's reader says)."""
+    made = [imports(name) for name in CASES]
     probe = subprocess.run(
-        [os.environ["SPAR_OPEN_PROBE"], *map(str, folders)],
+        [os.environ["SPAR_OPEN_PROBE"], *(str(one.folder) for one in made)],
         capture_output=True,
         text=True,
         check=True,
     )
-    answers = json.loads(probe.stdout)
-    return dict(
-        zip(CASES, zip(folders, summaries, answers, strict=True), strict=True)
-    )
+    answers = zip(made, json.loads(probe.stdout), strict=True)
+    return dict(zip(CASES, answers, strict=True))
 
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_the_server_reads_what_was_written(opened, name):
-    folder, summary, answer = opened[name]
+    made, answer = opened[name]
+    summary = made.summary
     assert "error" not in answer, answer["error"]
     assert sorted(answer["modules"]) == sorted(summary.components)
     assert answer["components"] == sum(summary.components.values())
@@ -48,16 +37,17 @@ def test_the_server_reads_what_was_written(opened, name):
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_digests_are_what_the_format_says(opened, name):
-    folder, _, answer = opened[name]
+    made, answer = opened[name]
+    folder = made.folder / "decomposition"
     sums = hashlib.sha256()
-    tensors = read_tensors(folder / "decomposition" / "decomposition.safetensors")
+    tensors = read_tensors(folder / "decomposition.safetensors")
     for tensor, held in sorted(tensors.items()):
         shape = ",".join(map(str, held.shape))
         sums.update(f"{tensor}\0F32\0{shape}\0".encode())
         sums.update(held.astype("<f4").tobytes())
     assert answer["weights_digest"] == sums.hexdigest()
 
-    stated = json.loads((folder / "decomposition" / "decomposition.json").read_text())
+    stated = json.loads((folder / "decomposition.json").read_text())
     canonical = json.loads(answer["canonical_json"])
     modules = {entry["name"]: entry for entry in stated.pop("modules")}
     assert [modules[entry["name"]] for entry in canonical["modules"]] == canonical.pop(

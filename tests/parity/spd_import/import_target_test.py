@@ -140,6 +140,22 @@ def test_a_config_that_is_not_the_targets_is_refused(case, fields, message):
 
 
 @simple
+def test_an_import_of_the_target_is_a_target_too(case):
+    folder, _ = case
+    before = _convert(folder)
+    shutil.move(folder / "out/model", folder / "again")
+    shutil.rmtree(folder / "out")
+    assert _convert(folder, target=folder / "again") == before
+
+
+@hub
+def test_a_config_of_the_other_kind_is_not_read(case):
+    folder, _ = case
+    (folder / "target/model_config.yaml").write_text("model_type: Mamba")
+    assert _convert(folder).model_type == "gpt2"
+
+
+@simple
 def test_constant_norms_are_refused(case):
     folder, _ = case
     (folder / "target/gpt2-ln-stds.json").write_text("{}")

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 
 from spar import checkpoint
 
-from .families import FAMILIES, TRANSFORMERS_CLASSES, family_of_class
+from .families import (
+    FAMILIES,
+    SIMPLE_CLASSES,
+    TRANSFORMERS_CLASSES,
+    family_of_class,
+)
 from .folder import Folder, read_json, read_yaml
 from .refusal import Refused
 from .simple_target import read_simple_config, simple_shapes
@@ -37,7 +42,6 @@ _MALFORMED = (
     RuntimeError,
     OverflowError,
 )
-_CONFIGS = ("model_config.yaml", "config.json")
 
 
 @dataclass
@@ -73,22 +77,7 @@ def read_target(model_class, where, own, folder):
     from which those of the target are taken; they may be missing. folder: the
     target's Folder, or the run's own.
     """
-    named = family_of_class(model_class, where)
-    path = next(filter(None, map(folder.find, _CONFIGS)), None)
-    if path is None:
-        raise Refused(
-            f"{folder.path}: want {' or '.join(_CONFIGS)}: the run does not say how "
-            f"many heads its target ({model_class}) has; name the target's folder "
-            "with --target"
-        )
-    simple = path.name == "model_config.yaml"
-    if simple:
-        _refuse_frozen_norms(folder)
-        family, config = read_simple_config(read_yaml(path), path, named)
-        num_layers = config["n_layer"]
-    else:
-        family, config = _read_hub_config(path, named)
-        num_layers = None
+    family, config, simple = _describe(model_class, where, folder)
     mine = {
         name.removeprefix("target_model."): own.take(name)
         for name in own.names("target_model.")
@@ -105,12 +94,27 @@ def read_target(model_class, where, own, folder):
         _refuse_another_model(tensors, others, folder.path)
     if simple:
         _check_shapes(tensors, config, own.file)
-    else:
-        num_layers = _count_layers(family, tensors)
-    target = Target(family, config, num_layers, tensors)
     if f"{family.embedding}.weight" not in tensors:
         raise Refused(f"{own.file}: tensor {family.embedding}.weight is missing")
-    return target
+    return Target(family, config, _count_layers(family, tensors), tensors)
+
+
+def _describe(model_class, where, folder):
+    """(Family, config.json, whether it is from a model_config.yaml)."""
+    named = family_of_class(model_class, where)
+    is_simple = named is not None and named.model_type in SIMPLE_CLASSES.values()
+    names = ("model_config.yaml", "config.json") if is_simple else ("config.json",)
+    path = next(filter(None, map(folder.find, names)), None)
+    if path is None:
+        raise Refused(
+            f"{folder.path}: want {' or '.join(names)}: the run does not say how "
+            f"many heads its target ({model_class}) has; name the target's folder "
+            "with --target"
+        )
+    if path.name == "config.json":
+        return *_read_hub_config(path, named), False
+    _refuse_frozen_norms(folder)
+    return *read_simple_config(read_yaml(path), path, named), True
 
 
 def _refuse_frozen_norms(folder):
