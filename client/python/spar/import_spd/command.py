@@ -13,10 +13,8 @@ _SUSPICIOUS_DELTA = 0.5
 
 _DESCRIPTION = """\
 Imports a run of the public spd library: writes OUT/model, a snapshot folder of
-the model that the run decomposes, and OUT/decomposition, the decomposition
-folder. Serve them with
-
-  spard --model NAME=OUT/model --decomposition NAME/RUN=OUT/decomposition
+the model that the run decomposes, which spard serves, and OUT/decomposition, the
+decomposition folder (docs/formats.md).
 """
 _EPILOG = """\
 RUN_FOLDER holds final_config.yaml and model_<step>.pth, as a run of spd leaves
