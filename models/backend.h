@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "models/importances.h"
 #include "models/row.h"
 #include "models/unit_table.h"
 
@@ -17,7 +18,6 @@ namespace spar::models {
 
 class Ablation;
 struct AblationRequest;
-struct DecompositionSpec;
 
 // What a model is. Sizes are counts.
 struct ModelInfo {
@@ -109,6 +109,19 @@ class Backend {
   // also as models/ablation_check.h; kNotFound DECOMPOSITION_NOT_FOUND.
   virtual absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) = 0;
+
+  // The decompositions resident beside the model, by name; fixed at load.
+  virtual std::span<const DecompositionInfo> decompositions() const = 0;
+
+  // Causal importances and subcomponent activations of one decomposition, one
+  // answer per prompt, in order. Errors beyond those above: kNotFound
+  // DECOMPOSITION_NOT_FOUND; kInvalidArgument THRESHOLD_OUT_OF_RANGE (a
+  // threshold that is no number of [0, 1]), PROMPT_TOO_LONG for its causal
+  // importance function. Fields are paths as "prompts[3].tokens[7]".
+  virtual absl::StatusOr<std::vector<PromptImportances>> Importances(
+      std::string_view decomposition,
+      std::span<const std::vector<TokenId>> prompts,
+      const ImportanceOptions& options) = 0;
 };
 
 }  // namespace spar::models

@@ -131,6 +131,7 @@ FakeBackend::FakeBackend(FakeBackendOptions options)
   calibration_.tokens = 16;
   calibration_.noise_floor = options_.noise_floor;
   MeasureMeans();
+  MakeDecompositions();
 }
 
 FakeBackend::~FakeBackend() = default;

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "models/ablation.h"
 #include "models/backend.h"
+#include "models/fake_decomposition.h"
 
 namespace spar::models {
 
@@ -33,6 +34,8 @@ struct FakeBackendOptions {
   // batch, as kernels that choose by shape do. Up to this, in logits.
   double batch_noise = 0;
   std::vector<std::vector<TokenId>> reference_prompts = {};
+  // Names of its decompositions: Note [The fake decomposition].
+  std::vector<std::string> decompositions = {};
 };
 
 struct FakeCounters {
@@ -81,6 +84,13 @@ class FakeBackend final : public Backend {
   }
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override;
+  std::span<const DecompositionInfo> decompositions() const override {
+    return decomposition_infos_;
+  }
+  absl::StatusOr<std::vector<PromptImportances>> Importances(
+      std::string_view decomposition,
+      std::span<const std::vector<TokenId>> prompts,
+      const ImportanceOptions& options) override;
 
   FakeCounters counters() const;
   // The next call of Evaluate or Gradients fails so.
@@ -112,6 +122,7 @@ class FakeBackend final : public Backend {
   RowResult Read(const Prompt& prompt, const Forward& forward) const;
   std::vector<float> MasksOf(const Row& row) const;
   void MeasureMeans();
+  void MakeDecompositions();
 
   const FakeBackendOptions options_;
   ModelInfo info_;
@@ -119,6 +130,8 @@ class FakeBackend final : public Backend {
   Calibration calibration_;
   std::unique_ptr<Weights> weights_;
   std::vector<double> means_;  // [unit]; empty without reference prompts
+  std::vector<FakeDecomposition> decompositions_;
+  std::vector<DecompositionInfo> decomposition_infos_;
 
   mutable base::Mutex mu_;
   base::CondVar changed_;

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "models/digest.h"
 #include "models/fake_backend.h"
+#include "models/row_check.h"
 
 namespace spar::models {
 namespace {
@@ -116,6 +117,29 @@ absl::Status FakeBackend::Enter(
     }
   }
   return absl::OkStatus();
+}
+
+void FakeBackend::MakeDecompositions() {
+  constexpr int kSubcomponents = 12;
+  for (const std::string& name : options_.decompositions) {
+    decompositions_.emplace_back(name, info_.weights_digest, info_.num_layers,
+                                 info_.width, info_.num_neurons, kSubcomponents,
+                                 options_.seed + 1 + decompositions_.size());
+    decomposition_infos_.push_back(decompositions_.back().info());
+  }
+}
+
+absl::StatusOr<std::vector<PromptImportances>> FakeBackend::Importances(
+    std::string_view decomposition,
+    std::span<const std::vector<TokenId>> prompts,
+    const ImportanceOptions& options) {
+  ASSIGN_OR_RETURN(const size_t index,
+                   CheckImportances(*this, decomposition, prompts, options));
+  std::vector<PromptImportances> results;
+  for (const std::vector<TokenId>& prompt : prompts) {
+    results.push_back(decompositions_[index].Run(prompt, options));
+  }
+  return results;
 }
 
 FakeCounters FakeBackend::counters() const {

@@ -82,6 +82,34 @@ absl::Status CheckTokens(const ModelInfo& info,
   return absl::OkStatus();
 }
 
+absl::StatusOr<size_t> CheckImportances(
+    const Backend& backend,
+    std::string_view decomposition,
+    std::span<const std::vector<TokenId>> prompts,
+    const ImportanceOptions& options) {
+  const std::span<const DecompositionInfo> all = backend.decompositions();
+  size_t index = 0;
+  while (index < all.size() && all[index].name != decomposition) ++index;
+  if (index == all.size()) {
+    return base::Error(
+        absl::StatusCode::kNotFound,
+        Cat("the model has no decomposition ", decomposition),
+        {.reason = "DECOMPOSITION_NOT_FOUND",
+         .metadata = {{"decomposition", std::string(decomposition)}}});
+  }
+  const double threshold = options.threshold;
+  if (!(threshold >= 0 && threshold <= 1)) {  // true for NaN
+    return base::InvalidArgument("THRESHOLD_OUT_OF_RANGE", "threshold",
+                                 Cat("threshold ", threshold, ": want 0 to 1"),
+                                 {{"threshold", Cat(threshold)}});
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    RETURN_IF_ERROR(
+        CheckTokens(backend.info(), prompts[i], Cat("prompts[", i, "]")));
+  }
+  return index;
+}
+
 absl::Status CheckRows(const Backend& backend, std::span<const Row> rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::string field = Cat("rows[", i, "]");

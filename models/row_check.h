@@ -3,8 +3,10 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "models/backend.h"
 
@@ -18,6 +20,14 @@ namespace spar::models {
 absl::Status CheckRows(const Backend& backend, std::span<const Row> rows);
 absl::Status CheckRows(const Backend& backend,
                        std::span<const GradientRow> rows);
+
+// What Backend::Importances refuses before it runs; the index of the
+// decomposition among the backend's.
+absl::StatusOr<size_t> CheckImportances(
+    const Backend& backend,
+    std::string_view decomposition,
+    std::span<const std::vector<TokenId>> prompts,
+    const ImportanceOptions& options);
 
 // A non-empty prompt of the model's tokens, no longer than its context; `field`
 // names it in errors.

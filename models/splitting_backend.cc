@@ -47,4 +47,14 @@ absl::StatusOr<std::vector<RowGradient>> SplittingBackend::Gradients(
                                   });
 }
 
+absl::StatusOr<std::vector<PromptImportances>> SplittingBackend::Importances(
+    std::string_view decomposition,
+    std::span<const std::vector<TokenId>> prompts,
+    const ImportanceOptions& options) {
+  return RunInHalves<PromptImportances>(
+      prompts, [&](std::span<const std::vector<TokenId>> some) {
+        return inner_->Importances(decomposition, some, options);
+      });
+}
+
 }  // namespace spar::models

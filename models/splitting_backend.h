@@ -41,6 +41,13 @@ class SplittingBackend final : public Backend {
       std::span<const TokenId> tokens, int top_k) override {
     return inner_->Predict(tokens, top_k);
   }
+  std::span<const DecompositionInfo> decompositions() const override {
+    return inner_->decompositions();
+  }
+  absl::StatusOr<std::vector<PromptImportances>> Importances(
+      std::string_view decomposition,
+      std::span<const std::vector<TokenId>> prompts,
+      const ImportanceOptions& options) override;
   const DecompositionSpec* FindDecomposition(
       std::string_view name) const override {
     return inner_->FindDecomposition(name);

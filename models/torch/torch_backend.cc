@@ -14,6 +14,7 @@
 #include "models/torch/batch_plan.h"
 #include "models/torch/calibration.h"
 #include "models/torch/compaction.h"
+#include "models/torch/decomposition/sparse_importances.h"
 #include "models/torch/dense_checker.h"
 #include "models/torch/device.h"
 #include "models/torch/errors.h"
@@ -30,7 +31,13 @@ using base::Cat;
 
 constexpr int64_t kCompactionBytes = int64_t{512} << 20;
 constexpr int64_t kGradientBytes = int64_t{1} << 30;
+constexpr int64_t kImportanceBytes = int64_t{1} << 30;
 constexpr int64_t kCudaBatchBytes = int64_t{4} << 30;
+
+struct ResidentDecomposition {
+  std::unique_ptr<LoadedDecomposition> loaded = nullptr;
+  std::unique_ptr<DecomposedDecoder> decoder = nullptr;  // the same factors
+};
 
 class TorchBackend final : public Backend {
  public:
@@ -60,9 +67,19 @@ class TorchBackend final : public Backend {
       std::string_view name) const override;
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override;
+  std::span<const DecompositionInfo> decompositions() const override {
+    return decomposition_infos_;
+  }
+  absl::StatusOr<std::vector<PromptImportances>> Importances(
+      std::string_view decomposition,
+      std::span<const std::vector<TokenId>> prompts,
+      const ImportanceOptions& options) override;
 
  private:
+  absl::Status LoadDecompositions();
   absl::Status CheckWeightsFit(at::Device device, at::ScalarType dtype) const;
+  // Null when there is none of this name.
+  const ResidentDecomposition* Find(std::string_view name) const;
   // Null for zero. Throws c10::Error.
   const ReferenceFold* Reference(ReferenceKind kind);
   std::vector<PlannedBatch> Plan(std::span<const Row> rows,
@@ -89,6 +106,8 @@ class TorchBackend final : public Backend {
   std::unique_ptr<DecomposedDecoder> bare_;  // without any decomposition
   std::unique_ptr<ReferenceFold> means_;     // made when first asked for
   std::unique_ptr<DenseChecker> checker_;    // made when first asked for
+  std::vector<ResidentDecomposition> decompositions_;
+  std::vector<DecompositionInfo> decomposition_infos_;  // of each
 };
 
 absl::Status TorchBackend::Load() {
@@ -126,6 +145,7 @@ absl::Status TorchBackend::Load() {
     RETURN_IF_ERROR(CheckTokens(info_, options_.reference_prompts[i],
                                 Cat("reference_prompts[", i, "]")));
   }
+  RETURN_IF_ERROR(LoadDecompositions());
   ASSIGN_OR_RETURN(
       calibration_,
       Calibrate(info_, units_,
@@ -133,6 +153,44 @@ absl::Status TorchBackend::Load() {
                   return Run(rows, Plan(rows, reuse), reuse);
                 }));
   return absl::OkStatus();
+}
+
+absl::Status TorchBackend::LoadDecompositions() {
+  ASSIGN_OR_RETURN(const at::ScalarType dtype,
+                   ParseDtype(options_.decomposition_dtype));
+  if (dtype == at::kHalf) {
+    return base::InvalidArgument(
+        "BAD_DTYPE", "decomposition_dtype",
+        "decompositions are kept in float32 or bfloat16, not in float16");
+  }
+  for (const NamedDecomposition& named : options_.decompositions) {
+    for (const DecompositionInfo& other : decomposition_infos_) {
+      if (other.name != named.name) continue;
+      return base::InvalidArgument(
+          "BAD_DECOMPOSITION_NAME", "decompositions",
+          Cat("two decompositions are named ", named.name));
+    }
+    ASSIGN_OR_RETURN(std::unique_ptr<LoadedDecomposition> loaded,
+                     LoadedDecomposition::Load(named.name, *named.decomposition,
+                                               *snapshot_, decoder_, dtype));
+    decomposition_infos_.push_back(loaded->info());
+    auto decoder =
+        std::make_unique<DecomposedDecoder>(decoder_, loaded->modules());
+    decompositions_.push_back(
+        {.loaded = std::move(loaded), .decoder = std::move(decoder)});
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<PromptImportances>> TorchBackend::Importances(
+    std::string_view decomposition,
+    std::span<const std::vector<TokenId>> prompts,
+    const ImportanceOptions& options) {
+  ASSIGN_OR_RETURN(const size_t index,
+                   CheckImportances(*this, decomposition, prompts, options));
+  return ComputeImportances(decoder_, *decompositions_[index].loaded, prompts,
+                            options,
+                            std::min(kImportanceBytes, max_batch_bytes_));
 }
 
 absl::Status TorchBackend::CheckWeightsFit(at::Device device,
@@ -304,9 +362,17 @@ absl::StatusOr<std::vector<PositionPrediction>> TorchBackend::Predict(
   return predictions;
 }
 
-const DecompositionSpec* TorchBackend::FindDecomposition(
-    std::string_view /*name*/) const {
+const ResidentDecomposition* TorchBackend::Find(std::string_view name) const {
+  for (size_t i = 0; i < decompositions_.size(); ++i) {
+    if (decomposition_infos_[i].name == name) return &decompositions_[i];
+  }
   return nullptr;
+}
+
+const DecompositionSpec* TorchBackend::FindDecomposition(
+    std::string_view name) const {
+  const ResidentDecomposition* const found = Find(name);
+  return found == nullptr ? nullptr : &found->loaded->spec();
 }
 
 absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
@@ -317,6 +383,14 @@ absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
   AblationSubject subject;
   subject.model = &decoder_;
   subject.decomposed = bare_.get();
+  const ResidentDecomposition* const resident = Find(request.decomposition);
+  if (resident != nullptr) {
+    subject.decomposed = resident->decoder.get();
+    subject.sampling = resident->loaded->spec().sampling;
+    subject.importances = [this, resident](std::span<const TokenId> tokens) {
+      return DenseImportances(decoder_, *resident->loaded, tokens);
+    };
+  }
   AblationLimits limits;
   limits.max_batch_bytes = std::min(limits.max_batch_bytes, max_batch_bytes_);
   return MakeTorchAblation(subject, request, limits);

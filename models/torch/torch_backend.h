@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 
 #include "models/backend.h"
+#include "models/decomposition/decomposition.h"
 #include "models/snapshot/snapshot.h"
 
 namespace spar::models {
@@ -24,6 +25,12 @@ struct ReuseOptions {
   bool readout_only = true;       // last layer: the readout position only
 };
 
+// A decomposition of the snapshot, under a name of its own.
+struct NamedDecomposition {
+  std::string name = {};
+  std::shared_ptr<const Decomposition> decomposition = nullptr;
+};
+
 struct TorchBackendOptions {
   std::string device = "cpu";     // "cpu", "cuda", "cuda:1"
   std::string dtype = "float32";  // of weights and activations
@@ -33,12 +40,18 @@ struct TorchBackendOptions {
   std::vector<std::vector<TokenId>> reference_prompts = {};
   std::filesystem::path cache_dir = {};  // mean activations; empty: none kept
   ReuseOptions reuse = {};
+  std::vector<NamedDecomposition> decompositions = {};
+  // What their numbers are stored in: "float32", "bfloat16". Arithmetic is
+  // float32 either way.
+  std::string decomposition_dtype = "float32";
 };
 
 // Uploads the weights and calibrates (about a second). The backend keeps the
-// snapshot. Errors: kInvalidArgument BAD_DEVICE, BAD_DTYPE, or a reference
-// prompt that does not fit the model; kResourceExhausted when the weights do
-// not fit, with the two numbers.
+// snapshot and the decompositions. Errors: kInvalidArgument BAD_DEVICE,
+// BAD_DTYPE, a reference prompt that does not fit the model, or a decomposition
+// that is not its target with all masks at 1 (BAD_MODEL) or whose name is taken
+// (BAD_DECOMPOSITION_NAME); kResourceExhausted when the weights do not fit,
+// with the two numbers.
 absl::StatusOr<std::unique_ptr<Backend>> MakeTorchBackend(
     std::shared_ptr<const Snapshot> snapshot,
     const TorchBackendOptions& options);

@@ -409,7 +409,7 @@ def test_prompts_longer_than_the_function_takes_are_refused(cases):
     case = next(c for c in cases if c.name == "simple_mlp-transformer")
     question = {**case.question, "prompts": [[1, 2], [3] * 13]}
     (answer,) = _ask([question])
-    assert "prompts[1] has 13 tokens" in answer["error"]
+    assert "prompts[1].tokens has 13 tokens" in answer["error"]
     assert "at most 12" in answer["error"]
 
 

@@ -1,6 +1,7 @@
 #include "models/torch/decomposition/sparse_importances.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/status.h"
@@ -86,20 +87,19 @@ void RunSome(const Decoder& decoder,
   }
 }
 
-absl::Status CheckLengths(int max_positions,
-                          std::span<const std::vector<TokenId>> prompts) {
-  if (max_positions == 0) return absl::OkStatus();
-  for (size_t p = 0; p < prompts.size(); ++p) {
-    const size_t length = prompts[p].size();
-    if (length <= static_cast<size_t>(max_positions)) continue;
-    return base::InvalidArgument(
-        "PROMPT_TOO_LONG", base::Cat("prompts[", p, "]"),
-        base::Cat("prompts[", p, "] has ", length,
-                  " tokens; the decomposition's causal importance function ",
-                  "takes at most ", max_positions),
-        {{"tokens", base::Cat(length)}, {"limit", base::Cat(max_positions)}});
+absl::Status CheckLength(const LoadedDecomposition& decomposition,
+                         size_t length,
+                         const std::string& field) {
+  const int limit = decomposition.max_positions();
+  if (limit == 0 || length <= static_cast<size_t>(limit)) {
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  return base::InvalidArgument(
+      "PROMPT_TOO_LONG", field,
+      base::Cat(field, " has ", length,
+                " tokens; the decomposition's causal importance function ",
+                "takes at most ", limit),
+      {{"tokens", base::Cat(length)}, {"max_tokens", base::Cat(limit)}});
 }
 
 }  // namespace
@@ -110,7 +110,10 @@ absl::StatusOr<std::vector<PromptImportances>> ComputeImportances(
     std::span<const std::vector<TokenId>> prompts,
     const ImportanceOptions& options,
     int64_t max_bytes) {
-  RETURN_IF_ERROR(CheckLengths(decomposition.max_positions(), prompts));
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    RETURN_IF_ERROR(CheckLength(decomposition, prompts[p].size(),
+                                base::Cat("prompts[", p, "].tokens")));
+  }
   const int64_t per_token = BytesPerToken(decoder.spec, decomposition.spec());
   const int64_t max_tokens = std::max<int64_t>(1, max_bytes / per_token);
   std::vector<PromptImportances> results(prompts.size());
@@ -131,6 +134,18 @@ absl::StatusOr<std::vector<PromptImportances>> ComputeImportances(
     return absl::OkStatus();
   }));
   return results;
+}
+
+absl::StatusOr<std::vector<at::Tensor>> DenseImportances(
+    const Decoder& decoder,
+    const LoadedDecomposition& decomposition,
+    std::span<const TokenId> tokens) {
+  RETURN_IF_ERROR(CheckLength(decomposition, tokens.size(), "prompt.tokens"));
+  const c10::AutoGradMode no_gradients(false);
+  SequenceBatch batch(decoder, {WholeSequence(tokens)});
+  const ModuleInputs inputs =
+      CaptureInputs(decoder, batch, decomposition.spec().modules);
+  return decomposition.Importances(inputs, decomposition.Activations(inputs));
 }
 
 }  // namespace spar::models

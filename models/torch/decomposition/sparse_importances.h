@@ -23,4 +23,11 @@ absl::StatusOr<std::vector<PromptImportances>> ComputeImportances(
     const ImportanceOptions& options,
     int64_t max_bytes);
 
+// g of every module for one prompt, [tokens, C], on the device. Throws
+// c10::Error. kInvalidArgument PROMPT_TOO_LONG as above.
+absl::StatusOr<std::vector<at::Tensor>> DenseImportances(
+    const Decoder& decoder,
+    const LoadedDecomposition& decomposition,
+    std::span<const TokenId> tokens);
+
 }  // namespace spar::models
