@@ -161,7 +161,7 @@ struct AttributionRequest {
 // over all subcomponents, listed or not, before any filter or importance.
 struct IdentityResidual {
   double worst = 0;     // largest |sum - prediction|
-  double relative = 0;  // the same over the largest contribution to that site
+  double relative = 0;  // over the largest contribution to its site, or target
   int64_t targets = 0;  // how many were checked; 0: the graph has none
 };
 
@@ -173,22 +173,23 @@ struct AttributionSummary {
   double dropped_magnitude = 0;  // and over the dropped ones
   // Readers of the residual stream: with a full norm contributions add up to
   // activation * epsilon / sigma^2, for a reader without its norm's bias; with
-  // a frozen one to the activation without the norm's bias.
+  // a frozen one to the activation without the norm's bias. For a head: along
+  // its output, through its values, at all positions that it attends to.
   IdentityResidual stream = {};
-  // Readers of mixed values (o; heads): what flows in through the values adds
-  // up to the activation.
+  // Readers of mixed values (o): what flows in through the values adds up to
+  // the activation.
   IdentityResidual values = {};
 };
 
 // Takes a graph as it is computed: one call of OnNodes, then any number of
-// OnEdges, in order of target site; all edges of one target before those of the
-// next site. Called on the thread that attributes. An error stops the work and
-// is handed to its caller.
+// OnEdges. Target sites come in the order of computation, those that read one
+// norm (q, k and v; gate and up) together. Called on the thread that
+// attributes. An error stops the work and is handed to its caller.
 //
-// Memory: a block has at most kMaxBlockEdges edges (12 bytes each); the work
-// itself holds two dense blocks, the values the formulas need (for each layer
-// and position about 8 widths + 2 MLP widths, and heads x positions of
-// attention), and one row of U and V per node.
+// Memory: a block has at most kMaxBlockEdges edges (12 bytes each). The work
+// holds the run (for each layer and position about 12 widths and 8 MLP widths,
+// and 3 numbers per head and key), a row of `width` per node that writes the
+// stream, the rows of one layer's other nodes, and 512 MiB.
 class AttributionSink {
  public:
   static constexpr int64_t kMaxBlockEdges = int64_t{1} << 20;

@@ -34,17 +34,6 @@ double Frequency(const Rotary& rotary, int j) {
   return (1 - kept) * plain / rotary.factor + kept * plain;
 }
 
-at::Tensor MakeRotation(const Rotary& rotary, const at::Tensor& ids) {
-  std::vector<double> frequencies;
-  for (int j = 0; j < rotary.dim / 2; ++j) {
-    frequencies.push_back(Frequency(rotary, j));
-  }
-  const at::Tensor angles = at::outer(
-      ids.to(at::kDouble),
-      at::tensor(frequencies, at::dtype(at::kDouble)).to(ids.device()));
-  return at::complex(angles.cos().to(at::kFloat), angles.sin().to(at::kFloat));
-}
-
 at::Tensor MakeVisible(const Sequence& sequence, int window) {
   const int length = sequence.length();
   at::Tensor visible = at::zeros({length, length}, at::dtype(at::kBool));
@@ -99,6 +88,16 @@ std::vector<Run> MakeRuns(const std::vector<int>& lengths) {
   return runs;
 }
 
+at::Tensor RotaryAngles(const Rotary& rotary, const at::Tensor& ids) {
+  std::vector<double> frequencies;
+  for (int j = 0; j < rotary.dim / 2; ++j) {
+    frequencies.push_back(Frequency(rotary, j));
+  }
+  return at::outer(
+      ids.to(at::kDouble),
+      at::tensor(frequencies, at::dtype(at::kDouble)).to(ids.device()));
+}
+
 SequenceBatch::SequenceBatch(const Decoder& decoder,
                              std::vector<Sequence> sequences)
     : decoder_(decoder), sequences_(std::move(sequences)) {
@@ -115,7 +114,9 @@ SequenceBatch::SequenceBatch(const Decoder& decoder,
   ids_ = ToDevice(ids, decoder);
   last_tokens_ = ToDevice(last_tokens, decoder);
   if (decoder.spec.positions == PositionKind::kRotary) {
-    rotation_ = MakeRotation(decoder.spec.rotary, ids_);
+    const at::Tensor angles = RotaryAngles(decoder.spec.rotary, ids_);
+    rotation_ =
+        at::complex(angles.cos().to(at::kFloat), angles.sin().to(at::kFloat));
   }
 }
 
