@@ -64,7 +64,8 @@ class Kernel {
     const auto bytes = [&](int t) {
       return targets_.ScalarsAt(t) * per_target;
     };
-    for (const auto& [begin, end] : PositionChunks(trace_.tokens, bytes)) {
+    const auto chunks = PositionChunks(trace_.tokens, kChunkBytes, bytes);
+    for (const auto& [begin, end] : chunks) {
       RETURN_IF_ERROR(Positions(begin, end));
     }
     return sink_.EndOfSites();

@@ -3,12 +3,12 @@
 namespace spar::models {
 
 std::vector<std::pair<int, int>> PositionChunks(
-    int tokens, const std::function<int64_t(int)>& bytes) {
+    int tokens, int64_t limit, const std::function<int64_t(int)>& bytes) {
   std::vector<std::pair<int, int>> chunks;
   int64_t taken = 0;
   for (int t = 0; t < tokens; ++t) {
     const int64_t more = bytes(t);
-    if (chunks.empty() || taken + more > kChunkBytes) {
+    if (chunks.empty() || taken + more > limit) {
       chunks.emplace_back(t, t);
       taken = 0;
     }

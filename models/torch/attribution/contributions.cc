@@ -41,18 +41,28 @@ at::Tensor Remainder(const Trace& trace,
   return whole.index_add(0, Index(trace, site.position), scalars, -1);
 }
 
+// The scalar nodes [begin, end) of a decomposed matrix.
+at::Tensor Scaled(const Trace& trace,
+                  const SiteNodes& site,
+                  const ModuleTrace& module,
+                  int64_t begin,
+                  int64_t end) {
+  at::Tensor scale = Pick(trace, site, module.activations, begin, end);
+  if (module.masks.defined()) {
+    scale = scale * Pick(trace, site, module.masks, begin, end);
+  }
+  at::Tensor rows =
+      module.factors->u.index_select(0, Indices(trace, site, begin, end));
+  if (module.columns.defined()) rows = rows.index_select(1, module.columns);
+  return rows.to(trace.dtype).mul_(scale.unsqueeze(1));
+}
+
 Contributions OfModule(const Trace& trace,
                        const SiteNodes& site,
                        const ModuleTrace& module) {
   Contributions made;
   if (module.factors != nullptr) {
-    at::Tensor scale = Pick(trace, site, module.activations);
-    if (module.masks.defined()) scale = scale * Pick(trace, site, module.masks);
-    made.scalars = module.factors->u.index_select(0, Index(trace, site.index));
-    if (module.columns.defined()) {
-      made.scalars = made.scalars.index_select(1, module.columns);
-    }
-    made.scalars = made.scalars.to(trace.dtype) * scale.unsqueeze(1);
+    made.scalars = Scaled(trace, site, module, 0, site.num_scalars());
     made.rest = Remainder(trace, site, module.components, made.scalars);
   }
   for (const NodeKind kind : site.vectors) {
@@ -202,6 +212,21 @@ at::Tensor NodeRows(const SiteNodes& site, const Contributions& from) {
       at::empty({site.RowsBefore(tokens), like.size(1)}, like.options());
   Place(site, from, first_row, /*with_rest=*/false, rows);
   return rows;
+}
+
+at::Tensor MatrixRowsAt(const Trace& trace, const SiteNodes& site, int t) {
+  const ModuleTrace* const module = trace.Find(site.site.part, site.site.layer);
+  INVARIANT(module != nullptr);
+  std::vector<at::Tensor> rows;
+  if (site.ScalarsAt(t) > 0) {
+    rows.push_back(
+        Scaled(trace, site, *module, site.begin[t], site.begin[t + 1]));
+  }
+  for (const NodeKind kind : site.vectors) {
+    rows.push_back(kind == NodeKind::kBias ? module->bias.unsqueeze(0)
+                                           : module->delta.narrow(0, t, 1));
+  }
+  return at::cat(rows);
 }
 
 at::Tensor ReaderRows(const Trace& trace,

@@ -39,6 +39,9 @@ void Place(const SiteNodes& site,
 // The site's nodes in node order, [nodes, out], without the rest.
 at::Tensor NodeRows(const SiteNodes& site, const Contributions& from);
 
+// The same rows for one position of a matrix, [RowsAt(t), out].
+at::Tensor MatrixRowsAt(const Trace& trace, const SiteNodes& site, int t);
+
 // What the scalar targets [begin, end) of a site multiply their input by, [end
 // - begin, in]: V_c; the token's row of the unembedding; of a neuron the slope
 // of its post-activation along the normed stream. Not of heads.

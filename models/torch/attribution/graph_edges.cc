@@ -65,15 +65,15 @@ absl::Status GraphEdges(const Trace& trace,
 int64_t GraphBytes(const DecoderSpec& spec,
                    const NodeTable& nodes,
                    at::ScalarType dtype) {
-  // The stream's rows stay; the rows of one attention layer or MLP come and go,
-  // each in up to three copies while they are gathered.
+  // The stream's rows stay; those of one attention layer come and go, in up to
+  // three copies while they are gathered.
+  const int64_t out =
+      int64_t{spec.num_heads + 2 * spec.num_kv_heads} * spec.head_dim;
   int64_t most = 0;
   for (const SiteNodes& site : nodes.sites()) {
-    const bool mlp =
-        site.site.part == SitePart::kUp || site.site.part == SitePart::kGate;
-    const int64_t out =
-        mlp ? spec.mlp_width
-            : int64_t{spec.num_heads + 2 * spec.num_kv_heads} * spec.head_dim;
+    if (site.site.part == SitePart::kUp || site.site.part == SitePart::kGate) {
+      continue;
+    }
     most = std::max(most, site.RowsBefore(nodes.tokens()) * out * 3);
   }
   return (StreamEdges::CountNumbers(nodes, spec.width) + most) *

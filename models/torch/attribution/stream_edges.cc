@@ -172,7 +172,8 @@ absl::Status StreamEdges::Into(const std::vector<const SiteNodes*>& targets,
     return rows * 4 * trace_.decoder->spec.width *
            int64_t(c10::elementSize(trace_.dtype));
   };
-  for (const auto& [begin, end] : PositionChunks(trace_.tokens, bytes)) {
+  const auto chunks = PositionChunks(trace_.tokens, kCacheBytes, bytes);
+  for (const auto& [begin, end] : chunks) {
     RETURN_IF_ERROR(IntoPositions(targets, norm, begin, end));
   }
   return sink_.EndOfSites();
@@ -273,7 +274,8 @@ absl::Status StreamEdges::IntoHeads(const SiteNodes& targets,
     return targets.ScalarsAt(t) * columns * trace_.tokens *
            int64_t{sizeof(double)};
   };
-  for (const auto& [begin, end] : PositionChunks(trace_.tokens, bytes)) {
+  const auto chunks = PositionChunks(trace_.tokens, kChunkBytes, bytes);
+  for (const auto& [begin, end] : chunks) {
     RETURN_IF_ERROR(IntoHeadsAt(targets, norm, readers, begin, end));
   }
   return sink_.EndOfSites();
@@ -328,7 +330,7 @@ absl::Status StreamEdges::IntoHeadsAt(const SiteNodes& targets,
     const int t = targets.position[first + i];
     const RowSum of = SumOf(row, column[t + 1]);
     identity_.Add(targets.number, of.sum, predicted.const_data_ptr<double>()[i],
-                  of.largest);
+                  std::max(of.largest, along.const_data_ptr<double>()[i]));
     spans.clear();
     for (int s = window > 0 ? std::max(0, t - window + 1) : 0; s <= t; ++s) {
       AddSpans(row + column[s], s, num_writers, spans);

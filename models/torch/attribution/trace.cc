@@ -10,6 +10,7 @@
 
 #include "models/torch/aten.h"
 #include "models/torch/sequences.h"
+#include "models/torch/weights.h"
 
 namespace spar::models {
 namespace {
@@ -187,17 +188,12 @@ class Tracer {
   // fused matrix.
   at::Tensor FusedColumns(int layer) const {
     const LayerSpec& names = spec_.layers[layer];
-    const auto columns = [&](const WeightRef& ref, int64_t heads) {
-      const int64_t size = heads * spec_.head_dim * ref.parts;
-      return at::arange(size, at::dtype(at::kLong))
-          .reshape({ref.groups, ref.parts, -1})
-          .select(1, ref.part)
-          .flatten();
-    };
-    const int64_t heads = spec_.num_heads, kv_heads = spec_.num_kv_heads;
-    return at::cat({PairCoordinates(spec_, columns(names.q.weight, heads)),
-                    PairCoordinates(spec_, columns(names.k.weight, kv_heads)),
-                    columns(names.v.weight, kv_heads)})
+    const at::Tensor all = at::arange(
+        int64_t{spec_.num_heads + 2 * spec_.num_kv_heads} * spec_.head_dim,
+        at::dtype(at::kLong));
+    return at::cat({PairCoordinates(spec_, TakePart(all, names.q.weight)),
+                    PairCoordinates(spec_, TakePart(all, names.k.weight)),
+                    TakePart(all, names.v.weight)})
         .to(decoder_.device);
   }
 
