@@ -6,7 +6,7 @@
 
 #include "base/status.h"
 #include "models/torch/aten.h"
-#include "models/torch/sequences.h"
+#include "models/torch/rotary.h"
 
 namespace spar::bench {
 

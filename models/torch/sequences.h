@@ -52,10 +52,6 @@ struct Run {
 
 std::vector<Run> MakeRuns(const std::vector<int>& lengths);
 
-// How far each rotating pair turns at each position id, in radians; float64,
-// [ids, rotary.dim / 2], on the device of `ids`.
-at::Tensor RotaryAngles(const Rotary& rotary, const at::Tensor& ids);
-
 // Sequences on a device. Not thread-safe.
 class SequenceBatch {
  public:

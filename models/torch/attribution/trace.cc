@@ -9,7 +9,7 @@
 #include <ATen/ops/silu_backward.h>
 
 #include "models/torch/aten.h"
-#include "models/torch/sequences.h"
+#include "models/torch/rotary.h"
 #include "models/torch/weights.h"
 
 namespace spar::models {
