@@ -1,5 +1,6 @@
 #include "client/command_line.h"
 
+#include "client/ablate_options.h"
 #include "client/graph_options.h"
 #include "client/option_words.h"
 #include <google/protobuf/util/time_util.h>
@@ -18,7 +19,7 @@ constexpr char kFooter[] =
     "  3    crystallize: PRIOR, DISTRIBUTED, UNSTABLE or BUDGET_EXHAUSTED\n"
     "  4    the server refused the call or cannot be reached\n"
     "  5    the output or the certificate could not be written\n"
-    "  130  interrupted; the search is cancelled on the server\n"
+    "  130  interrupted; the call is cancelled on the server\n"
     "\n"
     "Environment: SPAR_SERVER is the default of --server; NO_COLOR turns\n"
     "colour off.";
@@ -62,13 +63,17 @@ void AddPrompt(CLI::App& app, CommandLine& line, bool may_be_tokens) {
                "Read special tokens in the text as plain text");
 }
 
-void AddQuestion(CLI::App& app, CommandLine& line) {
-  v1::CrystallizeOptions& options = line.options;
-  auto* const target = app.add_option(
-      "--target", line.target_text,
-      "The token to explain, as text; the model's prediction by default");
+void AddTarget(CLI::App& app, CommandLine& line, const std::string& help) {
+  auto* const target =
+      app.add_option("--target", line.target_text,
+                     help + ", as text; the model's prediction by default");
   app.add_option("--target-id", line.target_id, "The same by id")
       ->excludes(target);
+}
+
+void AddQuestion(CLI::App& app, CommandLine& line) {
+  v1::CrystallizeOptions& options = line.options;
+  AddTarget(app, line, "The token to explain");
   AddWords<v1::Mode>(
       app, "--mode",
       {{"grounded", v1::MODE_GROUNDED}, {"sufficient", v1::MODE_SUFFICIENT}},
@@ -140,6 +145,12 @@ void AddBudgets(CLI::App& app, v1::CrystallizeOptions& options) {
       "Seed of every random draw (0)");
 }
 
+void AddCandidates(CLI::App& app, CommandLine& line) {
+  app.add_option("--top-k", line.top_k, "How many candidates (5)");
+  app.add_flag("--every-position", line.every_position,
+               "After every position, not only the last");
+}
+
 void AddCommands(CLI::App& app, CommandLine& line) {
   const auto add = [&](Command command, const std::string& name,
                        const std::string& help) {
@@ -154,9 +165,7 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   CLI::App* const predict =
       add(Command::kPredict, "predict", "Show what the model says next");
   AddPrompt(*predict, line, true);
-  predict->add_option("--top-k", line.top_k, "How many candidates (5)");
-  predict->add_flag("--every-position", line.every_position,
-                    "After every position, not only the last");
+  AddCandidates(*predict, line);
   CLI::App* const crystallize =
       add(Command::kCrystallize, "crystallize",
           "Find the few units and positions that still say the token");
@@ -168,6 +177,12 @@ void AddCommands(CLI::App& app, CommandLine& line) {
                           "File to write the certificate to");
   crystallize->add_flag("--progress", line.always_progress,
                         "Show every event also where stderr is no terminal");
+  CLI::App* const ablate = add(Command::kAblate, "ablate",
+                               "Run the model with parts of it off or scaled");
+  AddPrompt(*ablate, line, true);
+  AddTarget(*ablate, line, "The token whose margin is told");
+  AddCandidates(*ablate, line);
+  AddAblateOptions(*ablate, line.ablation);
   add(Command::kVerify, "verify", "Have the server re-check a certificate")
       ->add_option("certificate", line.argument,
                    "File of the certificate, or - for standard input")
@@ -210,7 +225,8 @@ std::optional<CommandLine> ParseCommandLine(int argc,
   try {
     app.parse(argc, argv);
     const bool wants_prompt = line.command == Command::kPredict ||
-                              line.command == Command::kCrystallize;
+                              line.command == Command::kCrystallize ||
+                              line.command == Command::kAblate;
     if (wants_prompt && !line.prompt_text && line.prompt_tokens.empty()) {
       throw CLI::RequiredError("prompt or --tokens");
     }

@@ -9,6 +9,7 @@
 #include "client/graph/exports.h"
 #include "client/style.h"
 
+#include "spar/v1/ablation_service.pb.h"
 #include "spar/v1/attribution.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 
@@ -30,6 +31,7 @@ enum class Command {
   kTokenize,
   kPredict,
   kCrystallize,
+  kAblate,
   kVerify,
   kGraph,
   kCompare,
@@ -72,18 +74,23 @@ struct CommandLine {
   OutputFormat output = OutputFormat::kText;
   ColorWhen color = ColorWhen::kAuto;
 
-  // tokenize, predict, crystallize: exactly one of the two.
+  // tokenize, predict, crystallize, ablate: exactly one of the two.
   std::optional<std::string> prompt_text = std::nullopt;  // "-": stdin
   std::vector<int32_t> prompt_tokens = {};
   bool ignore_special_tokens = false;
 
-  // predict.
+  // predict, ablate.
   int top_k = 0;
   bool every_position = false;
 
-  // crystallize.
+  // crystallize, ablate.
   std::optional<std::string> target_text = std::nullopt;
   std::optional<int32_t> target_id = std::nullopt;
+
+  // ablate: all that the other fields do not say.
+  v1::AblateRequest ablation = {};
+
+  // crystallize.
   v1::CrystallizeOptions options = {};
   std::string certificate_path = {};  // to write; "": none
   bool always_progress = false;       // also where stderr is no screen

@@ -21,4 +21,7 @@ int RunAggregate(Session& session);
 // certificate. `interrupt` cancels the search on the server.
 int RunCrystallize(Session& session, Interrupt& interrupt);
 
+// Rows as they come; `interrupt` cancels the ablation on the server.
+int RunAblate(Session& session, Interrupt& interrupt);
+
 }  // namespace spar::client

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "spar/v1/ablation_service.grpc.pb.h"
 #include "spar/v1/explanation_service.grpc.pb.h"
 #include "spar/v1/model_service.grpc.pb.h"
 
@@ -56,10 +57,14 @@ absl::StatusOr<Response> Call(Stub& stub,
 
 struct Client::Stubs {
   explicit Stubs(std::shared_ptr<grpc::Channel> channel)
-      : models(channel), explanations(channel), health(channel) {}
+      : models(channel),
+        explanations(channel),
+        ablations(channel),
+        health(channel) {}
 
   v1::ModelService::Stub models;
   v1::ExplanationService::Stub explanations;
+  v1::AblationService::Stub ablations;
   grpc::health::v1::Health::Stub health;
 };
 
@@ -162,6 +167,29 @@ absl::StatusOr<v1::Explanation> Client::Crystallize(
     return absl::DataLossError("the stream ended without an explanation");
   }
   return *std::move(explanation);
+}
+
+absl::Status Client::Ablate(const v1::AblateRequest& request,
+                            const OnAblation& on_message,
+                            std::stop_token stop) {
+  grpc::ClientContext context;
+  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stubs_->ablations.Ablate(&context, request);
+  int64_t missing = 1;  // the start
+  v1::AblateResponse response;
+  while (stream->Read(&response)) {
+    if (response.has_start()) missing = response.start().row_count();
+    missing -= response.rows().rows_size();
+    on_message(response);
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError("the ablation was cancelled by its client");
+  }
+  RETURN_IF_ERROR(status);
+  if (missing == 0) return absl::OkStatus();
+  return absl::DataLossError("rows of the stream are missing");
 }
 
 absl::Status Client::WaitUntilServing(std::string_view service,

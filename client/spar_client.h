@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "spar/v1/ablation_service.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 #include "spar/v1/model_service.pb.h"
 
@@ -59,6 +60,14 @@ class Client {
       const v1::CrystallizeRequest& request,
       const OnEvent& on_event,
       std::stop_token stop = {});
+
+  using OnAblation = std::function<void(const v1::AblateResponse&)>;
+  // Calls `on_message` on this thread for every message, the start first.
+  // `stop` as Crystallize's; bounded by search_timeout. kDataLoss when the
+  // rows are not as many as the start said.
+  absl::Status Ablate(const v1::AblateRequest& request,
+                      const OnAblation& on_message,
+                      std::stop_token stop = {});
 
   // Waits until grpc.health.v1 says SERVING for `service` ("" is the whole
   // server), also for a server that does not listen yet. kDeadlineExceeded,

@@ -130,9 +130,12 @@ class Ablation {
   virtual const std::vector<AblatedPosition>& baseline() const = 0;
   // Rows in all; of a generation at most.
   virtual int64_t num_rows() const = 0;
-  // The next rows, at most `max_rows` (at least one); none: done. Sample by
-  // sample, in each the steps in order; a generation gives one row at a time.
-  // Errors as Backend's.
+  // Whether all rows have been given.
+  virtual bool done() const = 0;
+  // A bounded piece of work, about a batch, and the rows that it gave: at most
+  // `max_rows` (at least one), or none where they need more work, as between
+  // the steps of an adversary. Sample by sample, in each the steps in order; a
+  // generation gives one row at a time. Errors as Backend's.
   virtual absl::StatusOr<std::vector<AblationRow>> Next(int max_rows) = 0;
 };
 

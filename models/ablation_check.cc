@@ -115,6 +115,18 @@ absl::Status CheckInterventions(const UnitTable& units,
   return absl::OkStatus();
 }
 
+absl::Status CheckMaskChanges(const AblationRequest& request) {
+  const size_t length = request.tokens.size();
+  const int64_t always = MaskChanges(request.interventions, length);
+  const int64_t swept = request.sweep == SweepKind::kCumulative
+                            ? MaskChanges(request.swept, length)
+                            : 0;
+  if (always + swept <= kMaxMaskChanges) return absl::OkStatus();
+  return OutOfRange(swept > always ? "swept" : "interventions",
+                    Cat(always + swept, " masks of one run, by position"),
+                    Cat("at most ", kMaxMaskChanges));
+}
+
 absl::Status CheckGeneration(const ModelInfo& info,
                              const AblationRequest& request) {
   const GenerationOptions& generation = request.generation;
@@ -174,6 +186,17 @@ absl::Status CheckDecomposition(const Backend& backend,
                       .metadata = {{"decomposition", name}}});
 }
 
+int64_t MaskChanges(const std::vector<Intervention>& interventions,
+                    size_t length) {
+  int64_t changes = 0;
+  for (const Intervention& intervention : interventions) {
+    changes += intervention.position == kEveryPosition
+                   ? static_cast<int64_t>(length)
+                   : 1;
+  }
+  return changes;
+}
+
 absl::Status CheckMask(double value, std::string_view field) {
   return CheckWithin(value, -kMaxMask, kMaxMask, field);
 }
@@ -218,6 +241,7 @@ absl::Status CheckAblation(const ModelInfo& info,
                                      request.interventions, "interventions"));
   RETURN_IF_ERROR(CheckInterventions(units, decomposition, request,
                                      request.swept, "swept"));
+  RETURN_IF_ERROR(CheckMaskChanges(request));
   RETURN_IF_ERROR(CheckGeneration(info, request));
   if (request.target.has_value()) {
     RETURN_IF_ERROR(CheckToken(info, *request.target, "target_id"));

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -19,6 +20,12 @@ inline constexpr int kMaxAdversaryRestarts = 16;
 inline constexpr int kMaxGeneratedTokens = 256;
 inline constexpr int kMaxAblationTopK = 100;
 inline constexpr int kMaxInterventions = 1 << 20;  // and as many swept
+// Masks that the interventions of one run may change: positions counted.
+inline constexpr int64_t kMaxMaskChanges = int64_t{1} << 21;
+
+// How many `interventions` change in a prompt of `length`.
+int64_t MaskChanges(const std::vector<Intervention>& interventions,
+                    size_t length);
 
 // kInvalidArgument with the field's path in the request: EMPTY_PROMPT,
 // PROMPT_TOO_LONG (also of prompt and generation together),

@@ -38,6 +38,8 @@ class FakeAblation final : public Ablation {
                : 1 + static_cast<int64_t>(request_.swept.size());
   }
 
+  bool done() const override { return next_ >= num_rows(); }
+
   absl::StatusOr<std::vector<AblationRow>> Next(int max_rows) override {
     std::vector<AblationRow> rows;
     const int wanted =

@@ -116,6 +116,45 @@ class ExplainerImpl final : public Explainer {
         });
   }
 
+  const models::DecompositionSpec* FindDecomposition(
+      std::string_view name) const override {
+    return backend_->FindDecomposition(name);
+  }
+
+  void Ablate(models::AblationRequest request,
+              OnAblation on_ablation) override {
+    auto task = std::make_shared<AblationTask>();
+    task->client = PassingClient();
+    task->row_tokens = static_cast<int64_t>(request.tokens.size());
+    const auto once =
+        std::make_shared<Once<OnAblation>>(std::move(on_ablation));
+    batcher_.Run(
+        task->client, task->row_tokens,
+        [request = std::move(request), task, once](models::Backend& backend) {
+          absl::StatusOr<std::unique_ptr<models::Ablation>> ablation =
+              backend.Ablate(request);
+          if (!ablation.ok()) {
+            once->Call(ablation.status());
+            return;
+          }
+          task->ablation = *std::move(ablation);
+          once->Call(task);
+        });
+  }
+
+  void NextRows(std::shared_ptr<AblationTask> task,
+                int max_rows,
+                OnAblationRows on_rows) override {
+    const int64_t client = task->client;
+    const int64_t cost = task->row_tokens * max_rows;
+    const auto once =
+        std::make_shared<Once<OnAblationRows>>(std::move(on_rows));
+    batcher_.Run(client, cost,
+                 [task = std::move(task), max_rows, once](models::Backend&) {
+                   once->Call(task->ablation->Next(max_rows));
+                 });
+  }
+
   void Verify(std::string certificate_json,
               OnVerification on_verification) override {
     absl::StatusOr<std::unique_ptr<CertificateCheck>> check =

@@ -9,11 +9,14 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
+#include "models/ablation.h"
 #include "models/backend.h"
+#include "models/decomposition_spec.h"
 #include "server/search/explanation.h"
 
 namespace spar::search {
@@ -45,6 +48,13 @@ struct BatchCounters {
   int64_t flushed_idle = 0;  // nothing else could arrive
 };
 
+// An ablation that runs step by step, in turn with everyone else's work.
+struct AblationTask {
+  std::unique_ptr<models::Ablation> ablation = nullptr;
+  int64_t client = 0;  // of the batcher
+  int64_t row_tokens = 0;
+};
+
 // Thread-safe. Callbacks run on the explainer's own threads, must not block,
 // and may call back into it. The destructor cancels what is live and joins.
 class Explainer {
@@ -53,6 +63,11 @@ class Explainer {
   using OnDone = std::function<void(absl::StatusOr<Explanation>)>;
   using OnPrediction = std::function<void(
       absl::StatusOr<std::vector<models::PositionPrediction>>)>;
+  // The task ends before the explainer.
+  using OnAblation =
+      std::function<void(absl::StatusOr<std::shared_ptr<AblationTask>>)>;
+  using OnAblationRows =
+      std::function<void(absl::StatusOr<std::vector<models::AblationRow>>)>;
   using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
 
   static std::unique_ptr<Explainer> Make(
@@ -81,6 +96,18 @@ class Explainer {
   virtual void Predict(std::vector<models::TokenId> tokens,
                        int top_k,
                        OnPrediction on_prediction) = 0;
+
+  // The decomposition of this name; null when there is none.
+  virtual const models::DecompositionSpec* FindDecomposition(
+      std::string_view name) const = 0;
+
+  // Begins an ablation, which models/ablation_check.h has passed.
+  virtual void Ablate(models::AblationRequest request,
+                      OnAblation on_ablation) = 0;
+  // What its Ablation::Next gives. One call at a time for each task.
+  virtual void NextRows(std::shared_ptr<AblationTask> task,
+                        int max_rows,
+                        OnAblationRows on_rows) = 0;
 
   // Re-checks a certificate (canonical JSON) by Backend::EvaluateExactly.
   // kInvalidArgument BAD_CERTIFICATE when it cannot be read.

@@ -116,21 +116,6 @@ absl::Status CheckToken(TokenId token, int vocab_size, std::string_view field) {
       {{"token", base::Cat(token)}, {"vocab_size", base::Cat(vocab_size)}});
 }
 
-absl::StatusOr<TokenId> TokenFromText(const std::string& text,
-                                      const models::Tokenizer& tokenizer) {
-  constexpr std::string_view kField = "target_text";
-  const models::EncodeOptions bare{.parse_special = true,
-                                   .add_special_tokens = false};
-  ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,
-                   TokensFromText(text, bare, tokenizer, kField));
-  if (tokens.size() == 1) return tokens[0];
-  return base::InvalidArgument(
-      "NOT_ONE_TOKEN", kField,
-      base::Cat(kField, " '", text, "' is ", tokens.size(),
-                " tokens: want exactly one (a leading space may belong to it)"),
-      {{"text", text}, {"token_count", base::Cat(tokens.size())}});
-}
-
 absl::StatusOr<std::optional<TokenId>> TargetFromProto(
     const v1::CrystallizeRequest& request, const ServedModel& model) {
   const int vocab_size = model.explainer->info().vocab_size;
@@ -198,6 +183,21 @@ absl::Status ThresholdsFromProto(const v1::CrystallizeOptions& from,
 }
 
 }  // namespace
+
+absl::StatusOr<TokenId> TokenFromText(const std::string& text,
+                                      const models::Tokenizer& tokenizer) {
+  constexpr std::string_view kField = "target_text";
+  const models::EncodeOptions bare{.parse_special = true,
+                                   .add_special_tokens = false};
+  ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,
+                   TokensFromText(text, bare, tokenizer, kField));
+  if (tokens.size() == 1) return tokens[0];
+  return base::InvalidArgument(
+      "NOT_ONE_TOKEN", kField,
+      base::Cat(kField, " '", text, "' is ", tokens.size(),
+                " tokens: want exactly one (a leading space may belong to it)"),
+      {{"text", text}, {"token_count", base::Cat(tokens.size())}});
+}
 
 absl::StatusOr<Page> PageFromProto(const v1::ListModelsRequest& request) {
   if (request.page_size() < 0) {

@@ -52,7 +52,8 @@ Server::Server(const ModelRegistry* registry, const ServerOptions& options)
     : registry_(registry),
       ledger_(options.on_call_end),
       models_(registry, &ledger_),
-      explanations_(registry, &ledger_, options.explanations) {}
+      explanations_(registry, &ledger_, options.explanations),
+      ablations_(registry, &ledger_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ModelRegistry* registry, const ServerOptions& options) {
@@ -70,6 +71,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
                            &server->port_);
   builder.RegisterService(&server->models_);
   builder.RegisterService(&server->explanations_);
+  builder.RegisterService(&server->ablations_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0) {
     const base::ErrorDetail detail{.reason = "CANNOT_LISTEN",
@@ -106,6 +108,7 @@ void Server::SetHealth(bool serving) {
   health->SetServingStatus(v1::ModelService::service_full_name(), serving);
   health->SetServingStatus(v1::ExplanationService::service_full_name(),
                            serving);
+  health->SetServingStatus(v1::AblationService::service_full_name(), serving);
   for (const ServedModel* model :
        registry_->List("", std::numeric_limits<size_t>::max())) {
     health->SetServingStatus(model->ResourceName(), serving);

@@ -9,6 +9,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/server.h>
 
+#include "server/service/ablation_service.h"
 #include "server/service/call_ledger.h"
 #include "server/service/explanation_service.h"
 #include "server/service/model_registry.h"
@@ -55,6 +56,7 @@ class Server {
   CallLedger ledger_;
   ModelService models_;
   ExplanationService explanations_;
+  AblationService ablations_;
   std::unique_ptr<grpc::Server> server_;  // stops before what it serves goes
   int port_ = 0;
 };

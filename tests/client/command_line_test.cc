@@ -68,6 +68,79 @@ TEST(ParseCommandLine, ReadsTheCommandsAboutSavedGraphs) {
   }
 }
 
+TEST(ParseCommandLine, SetsEveryOptionOfAnAblation) {
+  const Parsed parsed = Parse({"ablate",
+                               "a prompt",
+                               "--off",
+                               "a#head=1",
+                               "--off",
+                               "b#delta@3",
+                               "--sweep",
+                               "c#neuron=0-9:x0.5",
+                               "--sweep",
+                               "d#subcomponent=*@0:-2",
+                               "--cumulative",
+                               "--edit",
+                               "1:7",
+                               "--decomposition=pd",
+                               "--masks=adversarial",
+                               "--threshold=0.25",
+                               "--delta=0.5",
+                               "--samples=3",
+                               "--adversary-steps=4",
+                               "--adversary-step-size=0.2",
+                               "--adversary-restarts=5",
+                               "--adversary-shared",
+                               "--seed=9",
+                               "--generate=6",
+                               "--temperature=0.7",
+                               "--target= x",
+                               "--top-k=2",
+                               "--every-position"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->command, Command::kAblate);
+  EXPECT_EQ(parsed.line->target_text, " x");
+  EXPECT_EQ(parsed.line->top_k, 2);
+  EXPECT_TRUE(parsed.line->every_position);
+  const v1::AblateRequest& ablation = parsed.line->ablation;
+  ASSERT_EQ(ablation.interventions_size(), 2);
+  EXPECT_EQ(ablation.interventions(0).part(), "a#head=1");
+  EXPECT_FALSE(ablation.interventions(0).has_position());
+  EXPECT_EQ(ablation.interventions(0).factor(), 0);
+  EXPECT_EQ(ablation.interventions(1).part(), "b#delta");
+  EXPECT_EQ(ablation.interventions(1).position(), 3);
+  ASSERT_EQ(ablation.swept_size(), 2);
+  EXPECT_EQ(ablation.swept(0).part(), "c#neuron=0-9");
+  EXPECT_EQ(ablation.swept(0).factor(), 0.5);
+  EXPECT_EQ(ablation.swept(1).offset(), -2);
+  EXPECT_EQ(ablation.swept(1).factor(), 0);
+  EXPECT_TRUE(ablation.swept(1).has_position());
+  EXPECT_EQ(ablation.sweep(), v1::SWEEP_CUMULATIVE);
+  EXPECT_EQ(ablation.edits(0).position(), 1);
+  EXPECT_EQ(ablation.edits(0).token_id(), 7);
+  EXPECT_EQ(ablation.decomposition(), "pd");
+  EXPECT_EQ(ablation.strategy(), v1::MASK_STRATEGY_ADVERSARIAL);
+  EXPECT_EQ(ablation.threshold(), 0.25);
+  EXPECT_EQ(ablation.delta(), 0.5);
+  EXPECT_EQ(ablation.sample_count(), 3);
+  EXPECT_EQ(ablation.adversary().step_count(), 4);
+  EXPECT_EQ(ablation.adversary().step_size(), 0.2);
+  EXPECT_EQ(ablation.adversary().restart_count(), 5);
+  EXPECT_TRUE(ablation.adversary().shared_positions());
+  EXPECT_EQ(ablation.seed(), 9u);
+  EXPECT_EQ(ablation.generation().max_token_count(), 6);
+  EXPECT_EQ(ablation.generation().temperature(), 0.7);
+}
+
+TEST(ParseCommandLine, RefusesInterventionsThatItCannotRead) {
+  for (const char* const bad : {"a#head=1:", "a#head=1:y", "a#head=1:x",
+                                "a#head=1@", "a#head=1@0.5", "a#head=1@x"}) {
+    const Parsed parsed = Parse({"ablate", "p", "--off", bad});
+    EXPECT_FALSE(parsed.line.has_value()) << bad;
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+  }
+}
+
 TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
   const Parsed parsed =
       Parse({"crystallize", "--tokens", "5,6,7", "--mode=sufficient",

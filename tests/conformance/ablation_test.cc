@@ -94,10 +94,9 @@ class AblationTest : public testing::TestWithParam<NamedModel> {
     auto ablation = MakeTorchAblation(subject_, request, limits);
     EXPECT_TRUE(ablation.ok()) << ablation.status();
     std::vector<AblationRow> rows;
-    while (true) {
+    while (!(*ablation)->done()) {
       auto some = (*ablation)->Next(max_rows);
       EXPECT_TRUE(some.ok()) << some.status();
-      if (some->empty()) break;
       EXPECT_LE(some->size(), static_cast<size_t>(max_rows));
       for (AblationRow& row : *some) rows.push_back(std::move(row));
     }

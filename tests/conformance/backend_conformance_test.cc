@@ -318,10 +318,9 @@ std::vector<AblationRow> Ablate(Backend& backend,
   EXPECT_TRUE(ablation.ok()) << ablation.status();
   *baseline = (*ablation)->baseline();
   std::vector<AblationRow> rows;
-  while (true) {
+  while (!(*ablation)->done()) {
     auto some = (*ablation)->Next(3);
     EXPECT_TRUE(some.ok()) << some.status();
-    if (some->empty()) break;
     rows.insert(rows.end(), some->begin(), some->end());
   }
   EXPECT_EQ(static_cast<int64_t>(rows.size()), (*ablation)->num_rows());

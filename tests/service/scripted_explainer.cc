@@ -52,6 +52,24 @@ void ScriptedExplainer::Verify(std::string certificate_json,
   on_verification(std::move(verification));
 }
 
+void ScriptedExplainer::Ablate(models::AblationRequest request,
+                               OnAblation on_ablation) {
+  auto ablation = backend_.Ablate(request);
+  if (!ablation.ok()) {
+    on_ablation(ablation.status());
+    return;
+  }
+  auto task = std::make_shared<search::AblationTask>();
+  task->ablation = *std::move(ablation);
+  on_ablation(std::move(task));
+}
+
+void ScriptedExplainer::NextRows(std::shared_ptr<search::AblationTask> task,
+                                 int max_rows,
+                                 OnAblationRows on_rows) {
+  on_rows(task->ablation->Next(max_rows));
+}
+
 search::BatchCounters ScriptedExplainer::batch_counters() const {
   base::MutexLock lock(mu_);
   return counters_;

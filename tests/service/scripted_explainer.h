@@ -37,6 +37,15 @@ class ScriptedExplainer final : public search::Explainer {
                OnPrediction on_prediction) override;
   void Verify(std::string certificate_json,
               OnVerification on_verification) override;
+  const models::DecompositionSpec* FindDecomposition(
+      std::string_view /*name*/) const override {
+    return nullptr;
+  }
+  // Ablates as the FakeBackend does, at once.
+  void Ablate(models::AblationRequest request, OnAblation on_ablation) override;
+  void NextRows(std::shared_ptr<search::AblationTask> task,
+                int max_rows,
+                OnAblationRows on_rows) override;
   search::BatchCounters batch_counters() const override;
 
   // The next Start is refused so.

@@ -7,6 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 from spar.errors import Error
 
 try:
+    from spar._generated.spar.v1 import ablation_service_pb2 as ablations
+    from spar._generated.spar.v1 import ablation_service_pb2_grpc as ablation_stubs
     from spar._generated.spar.v1 import explanation_service_pb2 as explanations
     from spar._generated.spar.v1 import explanation_service_pb2_grpc as explanation_stubs
     from spar._generated.spar.v1 import model_service_pb2 as models
@@ -16,7 +18,7 @@ except ImportError as error:
         "the generated stubs are missing: run client/python/generate.py"
     ) from error
 
-__all__ = ["Client", "Error", "Search", "explanations", "models"]
+__all__ = ["Client", "Error", "Search", "ablations", "explanations", "models"]
 
 _MAX_RECEIVE_BYTES = 64 << 20
 _ENUMS = {
@@ -49,6 +51,7 @@ class Client:
         self._channel = grpc.insecure_channel(target, options)
         self._models = model_stubs.ModelServiceStub(self._channel)
         self._explanations = explanation_stubs.ExplanationServiceStub(self._channel)
+        self._ablations = ablation_stubs.AblationServiceStub(self._channel)
         self._model = _model_name(model) if model else None
         self._timeout = timeout
 
@@ -122,6 +125,42 @@ class Client:
         elif target is not None:
             request.target_id = target
         return Search(self._explanations.Crystallize(request, timeout=timeout))
+
+    def ablate(self, prompt, *, off=(), sweep=(), cumulative=False, masks="target",
+               model=None, target=None, timeout=None, ignore_special_tokens=False,
+               **fields):
+        """Runs the model with parts of it off, scaled or set.
+
+        Args:
+          prompt: text, or a sequence of token ids.
+          off: parts changed in every run. Each is a name such as
+            "h.1.attn#head=2" or "h.1.mlp.c_fc#subcomponent=0-9", which is then
+            off, or a dict of Intervention's fields (part, position, factor,
+            offset).
+          sweep: the same, one run for each; `cumulative`: the first, the first
+            two, and so on.
+          masks: "target", "unmasked", "causal_importance", "rounded",
+            "stochastic", "adversarial" or "none".
+          target: the token whose margin is told, as text or id.
+          fields: other fields of AblateRequest by name, such as decomposition,
+            threshold, delta, seed, every_position, top_k; messages as dicts:
+            generation={"max_token_count": 20}.
+
+        Yields AblateResponse messages: the start, then rows as they are
+        computed. Closing the generator cancels the call on the server.
+        """
+        request = ablations.AblateRequest(
+            model=self._name(model), prompt=_prompt(prompt, ignore_special_tokens),
+            strategy=ablations.MaskStrategy.Value(f"MASK_STRATEGY_{masks.upper()}"),
+            interventions=[_intervention(part) for part in off],
+            swept=[_intervention(part) for part in sweep],
+            sweep=ablations.SWEEP_CUMULATIVE if cumulative else ablations.SWEEP_EACH,
+            **fields)
+        if isinstance(target, str):
+            request.target_text = target
+        elif target is not None:
+            request.target_id = target
+        return _responses(self._ablations.Ablate(request, timeout=timeout))
 
     def verify(self, certificate_json, *, model=None, timeout=600.0):
         """Has the server re-check a certificate (Certificate.canonical_json).
@@ -198,6 +237,20 @@ class Search:
         if self._explanation is None:
             raise Error("DATA_LOSS", "the stream ended without an explanation")
         return self._explanation
+
+
+def _intervention(part):
+    fields = {"part": part} if isinstance(part, str) else part
+    return ablations.Intervention(**fields)
+
+
+def _responses(call):
+    try:
+        yield from call
+    except grpc.RpcError as error:
+        raise Error.of(error) from None
+    finally:
+        call.cancel()
 
 
 def _model_name(name):

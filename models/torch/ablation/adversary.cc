@@ -1,6 +1,5 @@
 #include "models/torch/ablation/adversary.h"
 
-#include <limits>
 #include <utility>
 
 #include "models/torch/ablation/strategy_masks.h"
@@ -12,8 +11,10 @@ namespace {
 // Restarts draw from streams of their own.
 constexpr uint64_t kStreamsPerRestart = uint64_t{1} << 32;
 
-// The sources of one attack.
-class Sources {
+}  // namespace
+
+// The sources of one restart.
+class Attack::Sources {
  public:
   Sources(const AblationRequest& request,
           const std::vector<at::Tensor>& importances,
@@ -71,33 +72,40 @@ class Sources {
   std::vector<at::Tensor> deltas_ = {};      // [module]: [tokens or 1]
 };
 
-}  // namespace
+Attack::Attack(const AblationRequest& request,
+               const std::vector<at::Tensor>& importances)
+    : request_(request), importances_(importances) {}
 
-std::vector<ComponentMasks> AdversarialMasks(
-    const AblationRequest& request,
-    const std::vector<at::Tensor>& importances,
-    const std::function<at::Tensor(std::vector<ComponentMasks>)>& loss) {
-  std::vector<ComponentMasks> worst;
-  double worst_loss = -std::numeric_limits<double>::infinity();
-  for (int restart = 0; restart < request.adversary.restarts; ++restart) {
-    Sources sources(request, importances, static_cast<uint64_t>(restart));
-    for (int step = 0; step < request.adversary.steps; ++step) {
-      const c10::AutoGradMode gradients(true);
-      const at::Tensor reached = loss(sources.Masks());
-      if (!reached.requires_grad()) break;  // the masks change nothing
-      reached.backward();
-      const c10::AutoGradMode no_gradients(false);
-      sources.Step();
-    }
-    const c10::AutoGradMode no_gradients(false);
-    std::vector<ComponentMasks> masks = sources.Masks();
-    const double reached = loss(masks).item<double>();
-    if (reached > worst_loss || worst.empty()) {
-      worst_loss = reached;
-      worst = std::move(masks);
-    }
+Attack::~Attack() = default;
+
+bool Attack::done() const {
+  return restart_ >= request_.adversary.restarts;
+}
+
+void Attack::Step(const Loss& loss) {
+  if (sources_ == nullptr) {
+    sources_ = std::make_unique<Sources>(request_, importances_,
+                                         static_cast<uint64_t>(restart_));
   }
-  return worst;
+  if (step_ < request_.adversary.steps) {
+    const c10::AutoGradMode gradients(true);
+    const at::Tensor reached = loss(sources_->Masks());
+    if (reached.requires_grad()) reached.backward();
+    const c10::AutoGradMode no_gradients(false);
+    sources_->Step();
+    ++step_;
+    return;
+  }
+  const c10::AutoGradMode no_gradients(false);
+  std::vector<ComponentMasks> masks = sources_->Masks();
+  const double reached = loss(masks).item<double>();
+  if (reached > worst_loss_ || worst_.empty()) {
+    worst_loss_ = reached;
+    worst_ = std::move(masks);
+  }
+  sources_ = nullptr;
+  step_ = 0;
+  ++restart_;
 }
 
 }  // namespace spar::models

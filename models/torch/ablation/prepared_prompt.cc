@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/status.h"
-#include "models/torch/ablation/adversary.h"
+#include "models/ablation_check.h"
 #include "models/torch/ablation/strategy_masks.h"
 #include "models/torch/aten.h"
 #include "models/torch/masked_forward.h"
@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<PreparedPrompt>> PreparedPrompt::Make(
                      subject.importances(prompt->masked_tokens_));
   }
   if (request.strategy == MaskStrategy::kAdversarial) {
-    prompt->Attack();
+    prompt->attack_ = std::make_unique<Attack>(request, prompt->importances_);
   } else {
     prompt->Redraw(sample);
   }
@@ -87,13 +87,19 @@ at::Tensor PreparedPrompt::RunAlone(
   return ComponentForward(*subject_.decomposed, batch, run);
 }
 
-void PreparedPrompt::Attack() {
-  masks_ = AdversarialMasks(
-      request_, importances_, [this](std::vector<ComponentMasks> masks) {
-        return readout_
-            ->Divergences(LogitsOf(RunAlone(std::move(masks), nullptr)))
-            .mean();
-      });
+bool PreparedPrompt::Prepare() {
+  if (attack_ == nullptr) return false;
+  if (!attack_->done()) {
+    attack_->Step([this](std::vector<ComponentMasks> masks) {
+      return readout_
+          ->Divergences(LogitsOf(RunAlone(std::move(masks), nullptr)))
+          .mean();
+    });
+    return true;
+  }
+  masks_ = attack_->masks();
+  attack_ = nullptr;
+  return false;
 }
 
 void PreparedPrompt::KeepStreams() {
@@ -175,12 +181,19 @@ int64_t PreparedPrompt::RowsPerBatch() const {
   for (const ComponentMasks& masks : masks_) {
     if (masks.values.defined()) per_token += 2 * masks.values.size(1);
   }
+  const size_t length = masked_tokens_.size();
+  const int64_t changes = 1 + tokens +
+                          MaskChanges(request_.interventions, length) +
+                          (request_.sweep == SweepKind::kCumulative
+                               ? MaskChanges(request_.swept, length)
+                               : 0);
   const int64_t read = request_.every_position ? tokens : 1;
   const int64_t bytes =
       4 * (tokens * per_token + 4 * read * int64_t{spec.vocab_size});
-  return std::clamp<int64_t>(std::min(limits_.max_batch_tokens / tokens,
-                                      limits_.max_batch_bytes / bytes),
-                             1, kMaxRows);
+  return std::clamp<int64_t>(
+      std::min({limits_.max_batch_tokens / tokens,
+                limits_.max_batch_bytes / bytes, kMaxMaskChanges / changes}),
+      1, kMaxRows);
 }
 
 }  // namespace spar::models

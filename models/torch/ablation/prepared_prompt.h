@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/torch/ablation/ablated_readout.h"
+#include "models/torch/ablation/adversary.h"
 #include "models/torch/ablation/mask_edits.h"
 #include "models/torch/ablation/torch_ablation.h"
 
@@ -32,6 +33,10 @@ class PreparedPrompt {
 
   const AblatedReadout& readout() const { return *readout_; }
 
+  // One step of what the masks still need; false: they need nothing, and rows
+  // can be run.
+  bool Prepare();
+
   // Other draws of stochastic masks.
   void Redraw(uint64_t sample);
 
@@ -54,7 +59,6 @@ class PreparedPrompt {
   at::Tensor RunAlone(
       std::vector<ComponentMasks> masks,
       const std::function<void(int, const at::Tensor&)>& see_stream);
-  void Attack();
   void KeepStreams();
   at::Tensor RunFrom(int layer, std::span<const SweptRow* const> rows);
   int EntryOf(const SweptRow& row) const;
@@ -65,7 +69,8 @@ class PreparedPrompt {
   std::vector<TokenId> masked_tokens_ = {};  // with the edits
   std::vector<at::Tensor> importances_ = {};
   std::unique_ptr<AblatedReadout> readout_ = nullptr;
-  std::vector<ComponentMasks> masks_ = {};  // before any intervention
+  std::unique_ptr<Attack> attack_ = nullptr;  // while it goes on
+  std::vector<ComponentMasks> masks_ = {};    // before any intervention
   // Of the run with the request's interventions alone: the stream before each
   // layer, [tokens, width]; empty until a row enters late.
   std::vector<at::Tensor> streams_ = {};

@@ -54,12 +54,13 @@ class SweptAblation final : public Ablation {
   int64_t num_rows() const override {
     return request_.samples * RowsPerSample();
   }
+  bool done() const override { return next_ >= num_rows(); }
 
   absl::StatusOr<std::vector<AblationRow>> Next(int max_rows) override {
     std::vector<AblationRow> rows;
-    if (next_ >= num_rows()) return rows;
+    if (done()) return rows;
     RETURN_IF_ERROR(CatchTorch("ablating", [&] {
-      rows = Some(max_rows);
+      if (!prompt_->Prepare()) rows = Some(max_rows);
       return absl::OkStatus();
     }));
     return rows;
@@ -119,7 +120,6 @@ class GenerativeAblation final : public Ablation {
         limits_(limits),
         tokens_(request.tokens) {}
 
-  // The first token, held back until it is asked for.
   absl::Status Begin() {
     if (SharedByPositions(request_)) {
       RETURN_IF_ERROR(CatchTorch("recomposing weights", [&] {
@@ -127,24 +127,29 @@ class GenerativeAblation final : public Ablation {
         return absl::OkStatus();
       }));
     }
-    ASSIGN_OR_RETURN(first_, Generate());
-    return absl::OkStatus();
+    return CatchTorch("preparing a generation", [&] {
+      RETURN_IF_ERROR(ReadTokens());
+      baseline_ = prompt_->readout().baseline();
+      return absl::OkStatus();
+    });
   }
 
   const std::vector<AblatedPosition>& baseline() const override {
     return baseline_;
   }
   int64_t num_rows() const override { return request_.generation.max_tokens; }
+  bool done() const override { return step_ >= num_rows(); }
 
   absl::StatusOr<std::vector<AblationRow>> Next(int /*max_rows*/) override {
     std::vector<AblationRow> rows;
-    if (step_ >= num_rows() && !first_.has_value()) return rows;
-    if (first_.has_value()) {
-      rows.push_back(*std::exchange(first_, std::nullopt));
-      return rows;
-    }
-    ASSIGN_OR_RETURN(AblationRow row, Generate());
-    rows.push_back(std::move(row));
+    if (done()) return rows;
+    RETURN_IF_ERROR(CatchTorch("generating under masks", [&] {
+      if (prompt_ == nullptr) {
+        RETURN_IF_ERROR(ReadTokens());
+      }
+      if (!prompt_->Prepare()) rows.push_back(Generate());
+      return absl::OkStatus();
+    }));
     return rows;
   }
 
@@ -172,21 +177,22 @@ class GenerativeAblation final : public Ablation {
     request_.interventions = std::move(others);
   }
 
-  absl::StatusOr<AblationRow> Generate() {
+  // The tokens so far, ready to be run.
+  absl::Status ReadTokens() {
+    ASSIGN_OR_RETURN(prompt_,
+                     PreparedPrompt::Make(subject_, request_, limits_, tokens_,
+                                          static_cast<uint64_t>(step_)));
+    return absl::OkStatus();
+  }
+
+  AblationRow Generate() {
     AblationRow row{.step = step_};
-    RETURN_IF_ERROR(CatchTorch("generating under masks", [&] {
-      ASSIGN_OR_RETURN(
-          const std::unique_ptr<PreparedPrompt> prompt,
-          PreparedPrompt::Make(subject_, request_, limits_, tokens_,
-                               static_cast<uint64_t>(step_)));
-      const SweptRow alone;
-      const at::Tensor logits = prompt->Run(std::span(&alone, 1));
-      row.positions = prompt->readout().Read(logits).front();
-      row.generated = Choose(logits);
-      if (step_ == 0) baseline_ = prompt->readout().baseline();
-      return absl::OkStatus();
-    }));
+    const SweptRow alone;
+    const at::Tensor logits = prompt_->Run(std::span(&alone, 1));
+    row.positions = prompt_->readout().Read(logits).front();
+    row.generated = Choose(logits);
     tokens_.push_back(*row.generated);
+    prompt_ = nullptr;
     ++step_;
     return row;
   }
@@ -216,8 +222,8 @@ class GenerativeAblation final : public Ablation {
   std::unique_ptr<DecomposedDecoder> bare_ = nullptr;  // of recomposed_
   std::vector<TokenId> tokens_;
   std::vector<AblatedPosition> baseline_ = {};
-  std::optional<AblationRow> first_ = {};
-  int64_t step_ = 0;  // of the next token
+  std::unique_ptr<PreparedPrompt> prompt_ = nullptr;  // of tokens_
+  int64_t step_ = 0;                                  // of the next token
 };
 
 template <typename Kind>
