@@ -1,4 +1,4 @@
-// What a search costs beside the loops it replaces, on the same backend.
+// What a search costs beside the loops it replaces, with the same kernels.
 //
 // All three answer in SUFFICIENT mode, with the same threshold:
 //   literal     every unit of the full set is deleted in turn, one forward
@@ -6,6 +6,12 @@
 //   researcher  gradient order at the full model, binary search for a passing
 //               prefix, then one forward per unit of it, then per position
 //   ours        crystallize, through the explainer, one question at a time
+//
+// The loops run twice. `literal` and `researcher` are what "one forward per
+// candidate" means: a dense masked forward of the whole prompt, every unit
+// computed; only the logits of the other positions are left out. Beside them,
+// `..._with_reuse` are the same loops on a backend with all of Spar's exact
+// reuse, which compacts to the kept units and positions.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -284,11 +290,13 @@ absl::StatusOr<std::vector<std::vector<TokenId>>> ReadPrompts(
 absl::StatusOr<std::unique_ptr<models::Backend>> OpenBackend(
     const Settings& settings,
     const models::Tokenizer& tokenizer,
-    bool with_reference_prompts) {
+    bool with_reference_prompts,
+    const models::ReuseOptions& reuse) {
   ASSIGN_OR_RETURN(std::shared_ptr<const models::Snapshot> snapshot,
                    models::Snapshot::Open(settings.model, {}));
   models::TorchBackendOptions options;
   options.num_threads = settings.threads;
+  options.reuse = reuse;
   if (with_reference_prompts) {
     ASSIGN_OR_RETURN(const std::vector<std::string> texts,
                      models::ReadReferencePrompts(
@@ -301,65 +309,102 @@ absl::StatusOr<std::unique_ptr<models::Backend>> OpenBackend(
   return models::MakeTorchBackend(snapshot, options);
 }
 
+// The three ways to the same question, and the loops with reuse.
+struct Tables {
+  Table literal = {};
+  Table researcher = {};
+  Table literal_with_reuse = {};
+  Table researcher_with_reuse = {};
+  Table ours = {};
+  Table assessed = {};
+  Table grounded = {};
+};
+
+void PrintSpeedUps(const Tables& tables) {
+  const auto print = [&](const char* name, const Table& loop) {
+    std::printf("bench crystallize.speedup_%s %.2f x\n", name,
+                SpeedUp(loop, tables.ours));
+    std::printf("bench crystallize.cpu_speedup_%s %.2f x\n", name,
+                SpeedUp(loop, tables.ours, &Cost::cpu_seconds));
+  };
+  print("literal", tables.literal);
+  print("researcher", tables.researcher);
+  print("literal_with_reuse", tables.literal_with_reuse);
+  print("researcher_with_reuse", tables.researcher_with_reuse);
+}
+
 absl::Status RunBench(const Settings& settings) {
+  constexpr models::ReuseOptions kReuse;
+  constexpr models::ReuseOptions kDense = {.share_layers = false,
+                                           .compact_positions = false,
+                                           .compact_units = false};
   ASSIGN_OR_RETURN(const auto tokenizer,
                    models::Tokenizer::Open(settings.model));
   ASSIGN_OR_RETURN(const auto prompts, ReadPrompts(settings, *tokenizer));
-  ASSIGN_OR_RETURN(auto loop_backend, OpenBackend(settings, *tokenizer, false));
+  const auto open = [&](bool with_reference_prompts,
+                        const models::ReuseOptions& reuse) {
+    return OpenBackend(settings, *tokenizer, with_reference_prompts, reuse);
+  };
+  ASSIGN_OR_RETURN(auto dense, open(false, kDense));
+  ASSIGN_OR_RETURN(auto reusing, open(false, kReuse));
   // Without reference prompts a search ends with its certificate, as the loops
   // end with their sets; with them it also measures precision and contrast.
-  ASSIGN_OR_RETURN(auto bare_backend, OpenBackend(settings, *tokenizer, false));
-  ASSIGN_OR_RETURN(auto full_backend, OpenBackend(settings, *tokenizer, true));
+  ASSIGN_OR_RETURN(auto bare_backend, open(false, kReuse));
+  ASSIGN_OR_RETURN(auto full_backend, open(true, kReuse));
   const auto bare = search::Explainer::Make(std::move(bare_backend), {});
   const auto full = search::Explainer::Make(std::move(full_backend), {});
 
-  Table literal, researcher, ours, assessed, grounded;
+  Tables tables;
   for (const std::vector<TokenId>& tokens : prompts) {
     search::Explanation answer;
     ASSIGN_OR_RETURN(const Cost cost,
                      Ours(*bare, tokens, search::Mode::kSufficient, &answer));
     if (!answer.certificate.has_value()) continue;  // unstable
-    ours.costs.push_back(cost);
-    Loop first(loop_backend.get(), tokens, answer.target);
-    ASSIGN_OR_RETURN(const Cost researcher_cost, first.Researcher());
-    researcher.costs.push_back(researcher_cost);
-    Loop second(loop_backend.get(), tokens, answer.target);
-    ASSIGN_OR_RETURN(const Cost literal_cost, second.Literal());
-    literal.costs.push_back(literal_cost);
+    tables.ours.costs.push_back(cost);
+    const auto loop = [&](models::Backend& backend, Table& table,
+                          absl::StatusOr<Cost> (Loop::*run)()) {
+      Loop one(&backend, tokens, answer.target);
+      ASSIGN_OR_RETURN(const Cost loop_cost, (one.*run)());
+      table.costs.push_back(loop_cost);
+      return absl::OkStatus();
+    };
+    RETURN_IF_ERROR(loop(*dense, tables.researcher, &Loop::Researcher));
+    RETURN_IF_ERROR(loop(*dense, tables.literal, &Loop::Literal));
+    RETURN_IF_ERROR(
+        loop(*reusing, tables.researcher_with_reuse, &Loop::Researcher));
+    RETURN_IF_ERROR(loop(*reusing, tables.literal_with_reuse, &Loop::Literal));
     search::Explanation other;
     ASSIGN_OR_RETURN(const Cost assessed_cost,
                      Ours(*full, tokens, search::Mode::kSufficient, &other));
-    assessed.costs.push_back(assessed_cost);
+    tables.assessed.costs.push_back(assessed_cost);
     ASSIGN_OR_RETURN(const Cost grounded_cost,
                      Ours(*full, tokens, search::Mode::kGrounded, &other));
-    grounded.costs.push_back(grounded_cost);
+    tables.grounded.costs.push_back(grounded_cost);
     if (!settings.details) continue;
-    for (const Cost* each : {&literal_cost, &researcher_cost, &cost,
-                             &assessed_cost, &grounded_cost}) {
-      std::printf("%4.0f/%2.0f %6.0f rows %5.0f fw %8.4f s | ", each->units,
-                  each->positions, each->rows, each->forwards, each->seconds);
+    for (const Table* table :
+         {&tables.literal, &tables.researcher, &tables.researcher_with_reuse,
+          &tables.ours, &tables.assessed, &tables.grounded}) {
+      const Cost& each = table->costs.back();
+      std::printf("%4.0f/%2.0f %6.0f rows %5.0f fw %8.4f s | ", each.units,
+                  each.positions, each.rows, each.forwards, each.seconds);
     }
     std::printf("%s%s\n", tokenizer->Decode(tokens, false).c_str(),
                 other.telling ? "" : " (not telling)");
   }
-  literal.Print("literal");
-  researcher.Print("researcher");
-  ours.Print("ours");
-  assessed.Print("ours_assessed");
-  grounded.Print("grounded");
-  std::printf("bench crystallize.prompts %zu prompts\n", ours.costs.size());
-  std::printf("bench crystallize.speedup_literal %.1f x\n",
-              SpeedUp(literal, ours));
-  std::printf("bench crystallize.speedup_researcher %.2f x\n",
-              SpeedUp(researcher, ours));
-  std::printf("bench crystallize.cpu_speedup_literal %.1f x\n",
-              SpeedUp(literal, ours, &Cost::cpu_seconds));
-  std::printf("bench crystallize.cpu_speedup_researcher %.2f x\n",
-              SpeedUp(researcher, ours, &Cost::cpu_seconds));
+  tables.literal.Print("literal");
+  tables.researcher.Print("researcher");
+  tables.literal_with_reuse.Print("literal_with_reuse");
+  tables.researcher_with_reuse.Print("researcher_with_reuse");
+  tables.ours.Print("ours");
+  tables.assessed.Print("ours_assessed");
+  tables.grounded.Print("grounded");
+  std::printf("bench crystallize.prompts %zu prompts\n",
+              tables.ours.costs.size());
+  PrintSpeedUps(tables);
   std::printf("bench crystallize.larger_than_literal %d prompts\n",
-              Larger(literal, ours));
+              Larger(tables.literal, tables.ours));
   std::printf("bench crystallize.larger_than_researcher %d prompts\n",
-              Larger(researcher, ours));
+              Larger(tables.researcher, tables.ours));
   return absl::OkStatus();
 }
 
