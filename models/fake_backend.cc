@@ -218,18 +218,22 @@ FakeBackend::Forward FakeBackend::Run(const Prompt& prompt,
 RowResult FakeBackend::Read(const Prompt& prompt,
                             const Forward& forward) const {
   RowResult result{};
-  int runner_up = prompt.target == 0 ? 1 : 0;
-  double largest = forward.logits[0];
+  const auto best =
+      std::max_element(forward.logits.begin(), forward.logits.end());
+  const double largest = *best;
+  result.target = prompt.target == kOwnPrediction
+                      ? static_cast<TokenId>(best - forward.logits.begin())
+                      : prompt.target;
+  int runner_up = result.target == 0 ? 1 : 0;
   for (int token = 0; token < options_.vocab_size; ++token) {
-    largest = std::max(largest, forward.logits[token]);
-    if (token != prompt.target &&
+    if (token != result.target &&
         forward.logits[token] > forward.logits[runner_up]) {
       runner_up = token;
     }
   }
   double sum = 0;
   for (const double logit : forward.logits) sum += std::exp(logit - largest);
-  const double target = forward.logits[prompt.target];
+  const double target = forward.logits[result.target];
   result.margin = static_cast<float>(target - forward.logits[runner_up]);
   result.target_logit = static_cast<float>(target);
   result.runner_up_logit = static_cast<float>(forward.logits[runner_up]);
@@ -337,6 +341,8 @@ absl::StatusOr<std::vector<RowGradient>> FakeBackend::Gradients(
 
 absl::StatusOr<double> FakeBackend::EvaluateExactly(const Row& row) {
   RETURN_IF_ERROR(CheckRow(row));
+  RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions,
+                              /*own_prediction=*/false));
   {
     base::MutexLock lock(mu_);
     ++counters_.exact_rows;
@@ -357,7 +363,8 @@ absl::StatusOr<std::vector<PositionPrediction>> FakeBackend::Predict(
   Prompt whole{};
   whole.tokens.assign(tokens.begin(), tokens.end());
   const int length = static_cast<int>(tokens.size());
-  RETURN_IF_ERROR(CheckPrompt(&whole, IndexSet::All(std::max(length, 1))));
+  RETURN_IF_ERROR(CheckPrompt(&whole, IndexSet::All(std::max(length, 1)),
+                              /*own_prediction=*/false));
   for (int end = 1; end <= length; ++end) {
     Prompt prompt{};
     prompt.tokens.assign(tokens.begin(), tokens.begin() + end);

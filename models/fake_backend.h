@@ -110,7 +110,8 @@ class FakeBackend final : public Backend {
   struct Forward;
 
   absl::Status CheckPrompt(const Prompt* prompt,
-                           const IndexSet& positions) const;
+                           const IndexSet& positions,
+                           bool own_prediction) const;
   absl::Status CheckRow(const Row& row) const;
   absl::Status CheckGradientRow(const GradientRow& row) const;
   absl::Status Enter(std::span<const std::shared_ptr<const Prompt>> prompts);

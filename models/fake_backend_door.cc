@@ -35,7 +35,8 @@ absl::StatusOr<std::string> FakeBackend::ReferenceDigest(ReferenceKind kind) {
 }
 
 absl::Status FakeBackend::CheckPrompt(const Prompt* prompt,
-                                      const IndexSet& positions) const {
+                                      const IndexSet& positions,
+                                      bool own_prediction) const {
   if (prompt == nullptr) return BadRow("the row has no prompt");
   const int length = static_cast<int>(prompt->tokens.size());
   if (length < 1 || length > options_.context_length) {
@@ -48,7 +49,9 @@ absl::Status FakeBackend::CheckPrompt(const Prompt* prompt,
                               options_.vocab_size, ")"));
     }
   }
-  if (prompt->target < 0 || prompt->target >= options_.vocab_size) {
+  if (own_prediction && prompt->target == kOwnPrediction) {
+    // The row says.
+  } else if (prompt->target < 0 || prompt->target >= options_.vocab_size) {
     return BadRow(base::Cat("target ", prompt->target, " is outside [0, ",
                             options_.vocab_size, ")"));
   }
@@ -64,7 +67,8 @@ absl::Status FakeBackend::CheckPrompt(const Prompt* prompt,
 }
 
 absl::Status FakeBackend::CheckRow(const Row& row) const {
-  RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions));
+  RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions,
+                              /*own_prediction=*/true));
   if (row.units.universe() != units_.size()) {
     return BadRow(base::Cat("the row's units are of ", row.units.universe(),
                             ", the model has ", units_.size()));
@@ -73,7 +77,8 @@ absl::Status FakeBackend::CheckRow(const Row& row) const {
 }
 
 absl::Status FakeBackend::CheckGradientRow(const GradientRow& row) const {
-  RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions));
+  RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions,
+                              /*own_prediction=*/false));
   if (static_cast<int>(row.masks.size()) != units_.size()) {
     return BadRow(base::Cat("the row has ", row.masks.size(),
                             " masks, the model has ", units_.size(), " units"));

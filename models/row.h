@@ -24,10 +24,14 @@ enum class PositionMode {
   kReindex,  // a shorter real prompt: ids 0..|T|-1
 };
 
+// A target that no vocabulary holds: the row's own strongest token, the lowest
+// id among equals. For Backend::Evaluate alone.
+inline constexpr TokenId kOwnPrediction = -1;
+
 // The part of a row that the rows of one search share. Immutable once shared.
 struct Prompt {
   std::vector<TokenId> tokens = {};  // at least one
-  TokenId target = 0;                // whose margin is asked
+  TokenId target = 0;                // whose margin is asked, or kOwnPrediction
   ReferenceKind reference = ReferenceKind::kZero;
   PositionMode position_mode = PositionMode::kKeepIds;
 };
@@ -41,7 +45,8 @@ struct Row {
 
 // What a row evaluates to. Logits are natural units of the model's output.
 struct RowResult {
-  float margin = 0;  // target_logit - the largest other logit
+  TokenId target = 0;  // the prompt's, or the row's own prediction
+  float margin = 0;    // target_logit - the largest other logit
   float target_logit = 0;
   float runner_up_logit = 0;  // the largest logit but the target's
   TokenId runner_up = 0;      // lowest id among equals

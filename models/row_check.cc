@@ -32,6 +32,7 @@ absl::Status BadSize(std::string_view field,
 absl::Status CheckPrompt(const Backend& backend,
                          const std::shared_ptr<const Prompt>& prompt,
                          const IndexSet& positions,
+                         bool own_prediction,  // is allowed as the target
                          std::string_view row) {
   if (prompt == nullptr) {
     return base::InvalidArgument("EMPTY_PROMPT", Cat(row, ".prompt"),
@@ -39,7 +40,10 @@ absl::Status CheckPrompt(const Backend& backend,
   }
   const ModelInfo& info = backend.info();
   RETURN_IF_ERROR(CheckTokens(info, prompt->tokens, Cat(row, ".prompt")));
-  RETURN_IF_ERROR(CheckToken(info, prompt->target, Cat(row, ".prompt.target")));
+  if (!own_prediction || prompt->target != kOwnPrediction) {
+    RETURN_IF_ERROR(
+        CheckToken(info, prompt->target, Cat(row, ".prompt.target")));
+  }
   const size_t length = prompt->tokens.size();
   if (static_cast<size_t>(positions.universe()) != length) {
     return BadSize(Cat(row, ".positions"), "positions of the prompt",
@@ -114,7 +118,8 @@ absl::Status CheckRows(const Backend& backend, std::span<const Row> rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::string field = Cat("rows[", i, "]");
     const Row& row = rows[i];
-    RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions, field));
+    RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions,
+                                /*own_prediction=*/true, field));
     if (row.units.universe() != backend.units().size()) {
       return BadSize(Cat(field, ".units"), "units of the model",
                      row.units.universe(), backend.units().size());
@@ -128,7 +133,8 @@ absl::Status CheckRows(const Backend& backend,
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::string field = Cat("rows[", i, "]");
     const GradientRow& row = rows[i];
-    RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions, field));
+    RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions,
+                                /*own_prediction=*/false, field));
     const size_t num_units = backend.units().size();
     if (row.masks.size() != num_units) {
       return BadSize(Cat(field, ".masks"), "units of the model",

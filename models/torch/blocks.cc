@@ -8,29 +8,6 @@
 namespace spar::models {
 namespace {
 
-// Which keys the queries of a run see, bool [nodes, 1, length, length];
-// undefined where it is plain causality for all.
-at::Tensor VisibleKeys(SequenceBatch& batch,
-                       const Nodes& nodes,
-                       const Run& run,
-                       int window) {
-  std::vector<at::Tensor> visible;
-  bool plain = true;
-  for (int node = run.first; node < run.first + run.count; ++node) {
-    visible.push_back(batch.Visible(nodes.sequence[node], window));
-    plain = plain && !visible.back().defined();
-  }
-  if (plain) return {};
-  const at::Tensor causal =
-      at::ones({run.length, run.length},
-               at::dtype(at::kBool).device(batch.ids().device()))
-          .tril();
-  for (at::Tensor& keys : visible) {
-    if (!keys.defined()) keys = causal;
-  }
-  return at::stack(visible).unsqueeze(1);
-}
-
 // Attention of one run. q: [nodes * queries, heads, head_dim] with `queries`
 // per node, either all or the last; k, v: [nodes * length, heads, head_dim].
 at::Tensor AttendRun(const Run& run,
@@ -60,6 +37,29 @@ std::optional<at::Tensor> Optional(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
 }
 
+}  // namespace
+
+at::Tensor VisibleKeys(SequenceBatch& batch,
+                       const Nodes& nodes,
+                       const Run& run,
+                       int window) {
+  std::vector<at::Tensor> visible;
+  bool plain = true;
+  for (int node = run.first; node < run.first + run.count; ++node) {
+    visible.push_back(batch.Visible(nodes.sequence[node], window));
+    plain = plain && !visible.back().defined();
+  }
+  if (plain) return {};
+  const at::Tensor causal =
+      at::ones({run.length, run.length},
+               at::dtype(at::kBool).device(batch.ids().device()))
+          .tril();
+  for (at::Tensor& keys : visible) {
+    if (!keys.defined()) keys = causal;
+  }
+  return at::stack(visible).unsqueeze(1);
+}
+
 at::Tensor ActivationOf(Activation kind, at::Tensor x) {
   const bool in_place = !at::GradMode::is_enabled() && x.is_contiguous();
   switch (kind) {
@@ -74,8 +74,6 @@ at::Tensor ActivationOf(Activation kind, at::Tensor x) {
   }
   return in_place ? at::relu_(x) : at::relu(x);
 }
-
-}  // namespace
 
 Nodes OneNodePerSequence(const SequenceBatch& batch) {
   Nodes nodes;
@@ -105,9 +103,12 @@ at::Tensor Normalize(const Decoder& decoder,
                           Optional(norm.bias), epsilon);
   }
   const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor scale =
-      ((wide * wide).mean(-1, /*keepdim=*/true) + epsilon).rsqrt();
-  return (wide * scale).to(x.scalar_type()) * norm.gain;
+  const at::Tensor squares = (wide * wide).mean(-1, /*keepdim=*/true);
+  if (at::GradMode::is_enabled()) {
+    return (wide * (squares + epsilon).rsqrt()).to(x.scalar_type()) * norm.gain;
+  }
+  const at::Tensor scaled = wide * squares.add_(epsilon).rsqrt_();
+  return scaled.to(x.scalar_type()).mul_(norm.gain);
 }
 
 void RotateHeads(const at::Tensor& heads, const at::Tensor& rotation, int dim) {
@@ -152,13 +153,11 @@ at::Tensor Attend(const Decoder& decoder,
   return mixed.size() == 1 ? mixed[0] : at::cat(mixed);
 }
 
-at::Tensor MixValues(const Decoder& decoder,
-                     int layer,
-                     const AttentionWeights& attention,
-                     SequenceBatch& batch,
-                     const Nodes& nodes,
-                     const at::Tensor& normed,
-                     bool last_only) {
+HeadInputs ProjectHeads(const Decoder& decoder,
+                        const AttentionWeights& attention,
+                        const Nodes& nodes,
+                        const at::Tensor& normed,
+                        bool last_only) {
   const int64_t dim = decoder.spec.head_dim;
   const int heads = attention.heads;
   const int kv_heads = attention.kv_heads;
@@ -189,7 +188,40 @@ at::Tensor MixValues(const Decoder& decoder,
     q = qkv.narrow(1, 0, heads);
     kv = qkv.narrow(1, heads, 2 * kv_heads);
   }
-  return Attend(decoder, layer, attention, batch, nodes, q, kv, last_only);
+  return {.q = q, .kv = kv};
+}
+
+// One token has all the weight of its own attention: the values alone matter.
+static at::Tensor OneKeyValues(const Decoder& decoder,
+                               const AttentionWeights& attention,
+                               const at::Tensor& normed) {
+  const int64_t dim = decoder.spec.head_dim;
+  const int64_t begin = (attention.heads + attention.kv_heads) * dim;
+  const int64_t size = attention.kv_heads * dim;
+  const at::Tensor& bias = attention.qkv_bias;
+  const at::Tensor v = at::linear(
+      normed, attention.qkv.narrow(0, begin, size),
+      bias.defined() ? Optional(bias.narrow(0, begin, size)) : std::nullopt);
+  if (!attention.kv_of_head.defined()) return v;
+  return v.unflatten(1, {attention.kv_heads, dim})
+      .index_select(1, attention.kv_of_head)
+      .flatten(1);
+}
+
+at::Tensor MixValues(const Decoder& decoder,
+                     int layer,
+                     const AttentionWeights& attention,
+                     SequenceBatch& batch,
+                     const Nodes& nodes,
+                     const at::Tensor& normed,
+                     bool last_only) {
+  if (nodes.runs.size() == 1 && nodes.runs[0].length == 1) {
+    return OneKeyValues(decoder, attention, normed);
+  }
+  const HeadInputs inputs =
+      ProjectHeads(decoder, attention, nodes, normed, last_only);
+  return Attend(decoder, layer, attention, batch, nodes, inputs.q, inputs.kv,
+                last_only);
 }
 
 at::Tensor ActivateProjected(const Decoder& decoder, at::Tensor pre) {

@@ -35,6 +35,25 @@ at::Tensor Normalize(const Decoder& decoder,
 // rotate. Half-precision heads rotate in float32.
 void RotateHeads(const at::Tensor& heads, const at::Tensor& rotation, int dim);
 
+// Which keys the queries of a run see, bool [nodes, 1, length, length];
+// undefined where it is plain causality for all.
+at::Tensor VisibleKeys(SequenceBatch& batch,
+                       const Nodes& nodes,
+                       const Run& run,
+                       int window);
+
+// Rotated queries and keys, and values. With `last_only`, queries of each
+// node's last token only.
+struct HeadInputs {
+  at::Tensor q = {};   // [tokens or nodes, heads, head_dim]
+  at::Tensor kv = {};  // [tokens, 2 kv_heads, head_dim], keys then values
+};
+HeadInputs ProjectHeads(const Decoder& decoder,
+                        const AttentionWeights& attention,
+                        const Nodes& nodes,
+                        const at::Tensor& normed,
+                        bool last_only);
+
 // MixValues from its projections, rotated already. q: [tokens, heads,
 // head_dim], with `last_only` [nodes, heads, head_dim]; kv: [tokens,
 // 2 kv_heads, head_dim], keys then values.
@@ -57,6 +76,9 @@ at::Tensor MixValues(const Decoder& decoder,
                      const Nodes& nodes,
                      const at::Tensor& normed,
                      bool last_only);
+
+// Of the activation alone. May work in place.
+at::Tensor ActivationOf(Activation kind, at::Tensor x);
 
 // Activate from the pre-activations: [tokens, neurons], or gated [tokens,
 // 2 neurons], gate first. May work in place.

@@ -64,12 +64,15 @@ ReferenceFold FoldReference(const Decoder& decoder, ReferenceValues values) {
 template <typename Kept>
 const Kept* Compaction::Find(Entries<Kept>& entries,
                              const Key& key,
-                             const std::vector<int32_t>& wanted) {
+                             const std::vector<int32_t>& wanted,
+                             bool exact) {
   for (auto entry = entries.begin(); entry != entries.end(); ++entry) {
     const std::vector<int32_t>& units = entry->kept.units;
     const size_t most =
-        static_cast<size_t>(kSlack * static_cast<double>(wanted.size())) +
-        kSlackUnits;
+        exact
+            ? wanted.size()
+            : static_cast<size_t>(kSlack * static_cast<double>(wanted.size())) +
+                  kSlackUnits;
     if (entry->key == key && units.size() <= most &&
         std::includes(units.begin(), units.end(), wanted.begin(),
                       wanted.end())) {
@@ -141,7 +144,8 @@ KeptNeurons Compaction::GatherNeurons(int layer,
 
 KeptHeads Compaction::Heads(int layer,
                             const std::vector<int32_t>& wanted,
-                            const ReferenceFold* reference) {
+                            const ReferenceFold* reference,
+                            bool exact) {
   const AttentionWeights& all = decoder_.weights.layers[layer].attention;
   const at::Tensor means =
       reference != nullptr ? reference->values.heads[layer] : at::Tensor();
@@ -149,7 +153,7 @@ KeptHeads Compaction::Heads(int layer,
     return {.units = AllUnits(all.heads), .weights = all, .reference = means};
   }
   const Key key{.layer = layer, .mean = means.defined()};
-  if (const KeptHeads* found = Find(heads_, key, wanted)) return *found;
+  if (const KeptHeads* found = Find(heads_, key, wanted, exact)) return *found;
   KeptHeads kept = GatherHeads(layer, wanted);
   if (means.defined()) {
     std::vector<int64_t> columns;
@@ -165,7 +169,8 @@ KeptHeads Compaction::Heads(int layer,
 
 KeptNeurons Compaction::Neurons(int layer,
                                 const std::vector<int32_t>& wanted,
-                                const ReferenceFold* reference) {
+                                const ReferenceFold* reference,
+                                bool exact) {
   const MlpWeights& all = decoder_.weights.layers[layer].mlp;
   const at::Tensor means =
       reference != nullptr ? reference->values.neurons[layer] : at::Tensor();
@@ -173,7 +178,8 @@ KeptNeurons Compaction::Neurons(int layer,
     return {.units = AllUnits(all.neurons), .weights = all, .reference = means};
   }
   const Key key{.layer = layer, .mean = means.defined()};
-  if (const KeptNeurons* found = Find(neurons_, key, wanted)) return *found;
+  if (const KeptNeurons* found = Find(neurons_, key, wanted, exact))
+    return *found;
   KeptNeurons kept = GatherNeurons(layer, wanted);
   if (means.defined()) {
     const std::vector<int64_t> columns(wanted.begin(), wanted.end());

@@ -40,14 +40,17 @@ class Compaction {
   Compaction(const Decoder& decoder, int64_t max_bytes)
       : decoder_(decoder), max_bytes_(max_bytes) {}
 
-  // Weights of the heads `wanted` (ascending) of a layer, or of some more.
-  // Throws c10::Error.
+  // Weights of the heads `wanted` (ascending) of a layer; unless `exact`, or of
+  // some more: then rounding depends on what was asked before. Throws
+  // c10::Error.
   KeptHeads Heads(int layer,
                   const std::vector<int32_t>& wanted,
-                  const ReferenceFold* reference);
+                  const ReferenceFold* reference,
+                  bool exact);
   KeptNeurons Neurons(int layer,
                       const std::vector<int32_t>& wanted,
-                      const ReferenceFold* reference);
+                      const ReferenceFold* reference,
+                      bool exact);
 
  private:
   struct Key {
@@ -67,7 +70,8 @@ class Compaction {
   template <typename Kept>
   const Kept* Find(Entries<Kept>& entries,
                    const Key& key,
-                   const std::vector<int32_t>& wanted);
+                   const std::vector<int32_t>& wanted,
+                   bool exact);
   template <typename Kept>
   void Remember(Entries<Kept>& entries,
                 const Key& key,

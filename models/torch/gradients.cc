@@ -6,13 +6,14 @@
 #include <utility>
 
 #include "models/torch/aten.h"
+#include "models/torch/margin_gradient.h"
 #include "models/torch/readout.h"
 
 namespace spar::models {
 
 namespace {
 
-// What autograd keeps for some rows of `tokens` tokens in all.
+// What the way back needs of some rows of `tokens` tokens in all.
 int64_t GradientBytes(const DecoderSpec& spec, int64_t rows, int64_t tokens) {
   const int64_t heads = int64_t{spec.num_heads} * spec.head_dim;
   const int64_t mlp = int64_t{spec.mlp_width} * (spec.gated_mlp ? 6 : 4);
@@ -60,7 +61,7 @@ std::vector<PlannedBatch> PlanGradients(const Decoder& decoder,
 std::vector<RowGradient> MaskGradients(const Decoder& decoder,
                                        std::span<const GradientRow* const> rows,
                                        const ReferenceValues* reference) {
-  const c10::AutoGradMode with_gradients(true);
+  const c10::InferenceMode inference;
   const int64_t num_rows = static_cast<int64_t>(rows.size());
   const int64_t num_units = static_cast<int64_t>(rows[0]->masks.size());
   at::Tensor masks = at::empty({num_rows, num_units}, at::dtype(at::kFloat));
@@ -74,19 +75,13 @@ std::vector<RowGradient> MaskGradients(const Decoder& decoder,
         MakeSequence(*row.prompt, row.positions, /*compact=*/true));
     targets.push_back(row.prompt->target);
   }
-  masks = masks.to(decoder.device);
-  masks.requires_grad_(true);
   SequenceBatch batch(decoder, std::move(sequences));
-  const MaskOptions options{.masks = masks.to(decoder.dtype),
-                            .reference = reference};
-  const at::Tensor logits =
-      Logits(decoder, MaskedForward(decoder, batch, options));
-  const at::Tensor smooth = SmoothMargins(logits, targets);
-  smooth.sum().backward();
-
-  const at::Tensor gradient = masks.grad().to(at::kCPU).contiguous();
-  const at::Tensor margins = smooth.detach().to(at::kCPU).contiguous();
-  const std::vector<RowResult> plain = ReadMargins(logits.detach(), targets);
+  const MarginGradient some = DifferentiateMargins(
+      decoder, batch, masks.to(decoder.device, decoder.dtype), reference,
+      targets);
+  const at::Tensor gradient = some.gradient.to(at::kCPU).contiguous();
+  const at::Tensor margins = some.smooth.to(at::kCPU).contiguous();
+  const std::vector<RowResult> plain = ReadMargins(some.logits, targets);
   std::vector<RowGradient> results;
   for (int64_t i = 0; i < num_rows; ++i) {
     const float* const begin = gradient.const_data_ptr<float>() + i * num_units;

@@ -10,15 +10,14 @@
 
 namespace spar::models {
 
-// Batches of at most `max_bytes` of what autograd keeps, or of one row. Of one
-// reference kind, shortest rows first.
+// Batches of at most `max_bytes` of what the way back needs, or of one row. Of
+// one reference kind, shortest rows first.
 std::vector<PlannedBatch> PlanGradients(const Decoder& decoder,
                                         std::span<const GradientRow> rows,
                                         int64_t max_bytes);
 
 // One batched forward and backward. The rows fit the model and share one
-// reference kind; `reference` is null for zero. Throws c10::Error. Must not be
-// called in InferenceMode.
+// reference kind; `reference` is null for zero. Throws c10::Error.
 std::vector<RowGradient> MaskGradients(const Decoder& decoder,
                                        std::span<const GradientRow* const> rows,
                                        const ReferenceValues* reference);

@@ -1,6 +1,7 @@
 #include "models/torch/readout.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -10,6 +11,7 @@ namespace spar::models {
 namespace {
 
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+constexpr float kLeastFloat = std::numeric_limits<float>::lowest();
 
 at::Tensor TargetColumn(const at::Tensor& logits,
                         const std::vector<TokenId>& targets) {
@@ -23,9 +25,7 @@ at::Tensor TargetColumn(const at::Tensor& logits,
 // CPU. The bound on the largest keeps -inf of nothing but -inf.
 at::Tensor LogSumExp(const at::Tensor& logits) {
   const at::Tensor largest =
-      logits.detach()
-          .amax({1}, /*keepdim=*/true)
-          .clamp_min(std::numeric_limits<float>::lowest());
+      logits.detach().amax({1}, /*keepdim=*/true).clamp_min(kLeastFloat);
   return ((logits - largest).exp().sum({1}, /*keepdim=*/true).log() + largest)
       .squeeze(1);
 }
@@ -61,32 +61,40 @@ std::vector<TokenScore> TopScores(std::span<const float> logits,
 }  // namespace
 
 std::vector<RowResult> ReadMargins(const at::Tensor& logits,
-                                   const std::vector<TokenId>& targets) {
+                                   std::vector<TokenId> targets) {
+  if (std::count(targets.begin(), targets.end(), kOwnPrediction) > 0) {
+    const at::Tensor own = logits.argmax(1).to(at::kCPU).contiguous();
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i] != kOwnPrediction) continue;
+      targets[i] = static_cast<TokenId>(own.const_data_ptr<int64_t>()[i]);
+    }
+  }
   const at::Tensor column = TargetColumn(logits, targets);
-  const at::Tensor target = logits.gather(1, column).squeeze(1);
-  const std::vector<float> normalizers = ToFloats(LogSumExp(logits));
+  const at::Tensor target = logits.gather(1, column);
   logits.scatter_(1, column, kMinusInfinity);
   const auto [best, best_id] = at::max(logits, 1);
   const std::vector<float> target_logits = ToFloats(target);
   const std::vector<float> best_logits = ToFloats(best);
   const at::Tensor ids = best_id.to(at::kCPU).contiguous();
+  // Of all, from the largest: that of the others, and the target's.
+  const at::Tensor largest =
+      at::maximum(target, best.unsqueeze(1)).clamp_min_(kLeastFloat);
+  const std::vector<float> powers =
+      ToFloats((logits - largest).exp_().sum({1}));
+  const std::vector<float> highest = ToFloats(largest);
   std::vector<RowResult> results;
   for (size_t i = 0; i < targets.size(); ++i) {
     results.push_back(
-        {.margin = target_logits[i] - best_logits[i],
+        {.target = targets[i],
+         .margin = target_logits[i] - best_logits[i],
          .target_logit = target_logits[i],
          .runner_up_logit = best_logits[i],
          .runner_up = static_cast<TokenId>(ids.const_data_ptr<int64_t>()[i]),
-         .target_log_probability = target_logits[i] - normalizers[i]});
+         .target_log_probability =
+             target_logits[i] - highest[i] -
+             std::log(powers[i] + std::exp(target_logits[i] - highest[i]))});
   }
   return results;
-}
-
-at::Tensor SmoothMargins(const at::Tensor& logits,
-                         const std::vector<TokenId>& targets) {
-  const at::Tensor column = TargetColumn(logits, targets);
-  const at::Tensor others = logits.scatter(1, column, kMinusInfinity);
-  return logits.gather(1, column).squeeze(1) - LogSumExp(others);
 }
 
 std::vector<PositionPrediction> ReadPredictions(const at::Tensor& logits,

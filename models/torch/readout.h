@@ -10,14 +10,10 @@
 
 namespace spar::models {
 
-// Per row of logits [n, vocab] (float32) with its target. Spoils the logits.
-// Throws c10::Error.
+// Per row of logits [n, vocab] (float32) with its target, which may be
+// kOwnPrediction. Spoils the logits. Throws c10::Error.
 std::vector<RowResult> ReadMargins(const at::Tensor& logits,
-                                   const std::vector<TokenId>& targets);
-
-// target - logsumexp(others), [n]; differentiable.
-at::Tensor SmoothMargins(const at::Tensor& logits,
-                         const std::vector<TokenId>& targets);
+                                   std::vector<TokenId> targets);
 
 // Per row of logits the best `top_k`; `next[i]`, where there is one, is the
 // token whose log-probability row i reports.

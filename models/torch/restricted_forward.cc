@@ -246,7 +246,8 @@ Restricted::Units Restricted::OwnHeads(int layer,
   if (reference_) units.reference_out = reference_->heads_out[layer];
   units.computed = Computed(stage, units.range);
   if (units.computed.empty()) return units;
-  KeptHeads kept = compaction_.Heads(layer, units.computed, reference_);
+  KeptHeads kept = compaction_.Heads(layer, units.computed, reference_,
+                                     /*exact=*/rows_.size() == 1);
   units.computed = std::move(kept.units);
   units.weight = kept.weights.o;
   units.reference = kept.reference;
@@ -268,7 +269,8 @@ Restricted::Units Restricted::OwnNeurons(int layer,
   if (reference_) units.reference_out = reference_->neurons_out[layer];
   units.computed = Computed(stage, units.range);
   if (units.computed.empty()) return units;
-  KeptNeurons kept = compaction_.Neurons(layer, units.computed, reference_);
+  KeptNeurons kept = compaction_.Neurons(layer, units.computed, reference_,
+                                         /*exact=*/rows_.size() == 1);
   units.computed = std::move(kept.units);
   units.weight = kept.weights.down;
   units.reference = kept.reference;

@@ -48,6 +48,9 @@ class TorchBackend final : public Backend {
         units_(MakeUnitTable(snapshot_->spec())) {}
 
   absl::Status Load();
+  // Another on the same weights, after Load.
+  std::unique_ptr<TorchBackend> Twin() const;
+  bool on_cpu() const { return decoder_.device.is_cpu(); }
 
   const ModelInfo& info() const override { return info_; }
   const UnitTable& units() const override { return units_; }
@@ -125,7 +128,7 @@ absl::Status TorchBackend::Load() {
   max_batch_bytes_ = options_.max_batch_bytes;
   if (max_batch_bytes_ <= 0) {
     max_batch_bytes_ =
-        device.is_cuda() ? kCudaBatchBytes : AvailableHostBytes() / 2;
+        device.is_cuda() ? kCudaBatchBytes : AvailableHostBytes() / 4;
   }
   const DecoderSpec& spec = decoder_.spec;
   info_ = {.family = spec.family,
@@ -191,6 +194,19 @@ absl::StatusOr<std::vector<PromptImportances>> TorchBackend::Importances(
   return ComputeImportances(decoder_, *decompositions_[index].loaded, prompts,
                             options,
                             std::min(kImportanceBytes, max_batch_bytes_));
+}
+
+std::unique_ptr<TorchBackend> TorchBackend::Twin() const {
+  auto twin = std::make_unique<TorchBackend>(snapshot_, options_);
+  twin->info_ = info_;
+  twin->calibration_ = calibration_;
+  twin->decoder_ = decoder_;
+  twin->max_batch_bytes_ = max_batch_bytes_;
+  twin->compaction_ =
+      std::make_unique<Compaction>(twin->decoder_, kCompactionBytes);
+  twin->bare_ = std::make_unique<DecomposedDecoder>(
+      twin->decoder_, std::vector<ComponentModule>());
+  return twin;
 }
 
 absl::Status TorchBackend::CheckWeightsFit(at::Device device,
@@ -397,6 +413,20 @@ absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeTorchBackends(
+    std::shared_ptr<const Snapshot> snapshot,
+    const TorchBackendOptions& options,
+    int count) {
+  auto first = std::make_unique<TorchBackend>(std::move(snapshot), options);
+  RETURN_IF_ERROR(first->Load());
+  std::vector<std::unique_ptr<Backend>> backends;
+  for (int i = 1; i < count && first->on_cpu(); ++i) {
+    backends.push_back(first->Twin());
+  }
+  backends.insert(backends.begin(), std::move(first));
+  return backends;
+}
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeTorchBackend(
     std::shared_ptr<const Snapshot> snapshot,

@@ -35,8 +35,9 @@ struct TorchBackendOptions {
   std::string device = "cpu";     // "cpu", "cuda", "cuda:1"
   std::string dtype = "float32";  // of weights and activations
   int num_threads = 0;            // intra-op; 0: LibTorch's own choice
-  int64_t max_batch_bytes = 0;    // activations of one batch; 0: half of the
-                                  // host memory free at load; 4 GiB on CUDA
+  int64_t max_batch_bytes = 0;    // activations of one batch; 0: a quarter
+                                  // of the host memory free at load; 4 GiB
+                                  // on CUDA
   std::vector<std::vector<TokenId>> reference_prompts = {};
   std::filesystem::path cache_dir = {};  // mean activations; empty: none kept
   ReuseOptions reuse = {};
@@ -45,6 +46,14 @@ struct TorchBackendOptions {
   // float32 either way.
   std::string decomposition_dtype = "float32";
 };
+
+// `count` backends on the same weights, each for a thread of its own; on CUDA
+// one, for one device has one worker. Only the first has the decompositions.
+// Errors as MakeTorchBackend.
+absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeTorchBackends(
+    std::shared_ptr<const Snapshot> snapshot,
+    const TorchBackendOptions& options,
+    int count);
 
 // Uploads the weights and calibrates (about a second). The backend keeps the
 // snapshot and the decompositions. Errors: kInvalidArgument BAD_DEVICE,

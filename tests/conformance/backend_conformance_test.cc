@@ -124,6 +124,47 @@ TEST_P(BackendConformance, ResultsFitTogether) {
   }
 }
 
+TEST_P(BackendConformance, TheOwnPredictionIsTheStrongestToken) {
+  std::vector<Row> own = AssortedRows(*backend_, 6);
+  std::vector<Row> named = own;
+  std::vector<Row> all = own;
+  for (Row& row : own) {
+    Prompt prompt = *row.prompt;
+    prompt.target = kOwnPrediction;
+    row.prompt = MakePrompt(std::move(prompt));
+  }
+  const auto results = backend_->Evaluate(own);
+  ASSERT_TRUE(results.ok()) << results.status();
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_GE((*results)[i].margin, 0);
+    Prompt prompt = *named[i].prompt;
+    prompt.target = (*results)[i].target;
+    named[i].prompt = MakePrompt(std::move(prompt));
+  }
+  const auto again = backend_->Evaluate(named);
+  ASSERT_TRUE(again.ok()) << again.status();
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_EQ((*again)[i].target, (*results)[i].target);
+    EXPECT_NEAR((*again)[i].margin, (*results)[i].margin, Tolerance());
+    EXPECT_NEAR((*again)[i].target_log_probability,
+                (*results)[i].target_log_probability, Tolerance());
+  }
+  // Beside rows with targets of their own.
+  all.insert(all.end(), own.begin(), own.end());
+  const auto mixed = backend_->Evaluate(all);
+  ASSERT_TRUE(mixed.ok()) << mixed.status();
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_EQ((*mixed)[i].target, all[i].prompt->target);
+    EXPECT_EQ((*mixed)[own.size() + i].target, (*results)[i].target);
+  }
+  EXPECT_FALSE(backend_->EvaluateExactly(own[0]).ok());
+  GradientRow gradient{.prompt = own[0].prompt,
+                       .masks = std::vector<float>(num_units(), 0.5f),
+                       .positions = own[0].positions};
+  EXPECT_EQ(backend_->Gradients(std::span(&gradient, 1)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(BackendConformance, PredictsWhatItEvaluates) {
   const std::vector<TokenId> tokens = {3, 1, 4, 1, 5};
   const int vocab = backend_->info().vocab_size;
@@ -230,7 +271,7 @@ TEST_P(BackendConformance, RefusesRowsThatDoNotFitAndNamesTheFault) {
   bad.push_back(FullRow({1, vocab, 3}, 4));
   bad.push_back(FullRow({1, -1, 3}, 4));
   bad.push_back(FullRow({1, 2, 3}, vocab));
-  bad.push_back(FullRow({1, 2, 3}, -1));
+  bad.push_back(FullRow({1, 2, 3}, -2));
   bad.push_back(FullRow({}, 4));
   bad.push_back(
       FullRow(std::vector<TokenId>(backend_->info().context_length + 1, 1), 4));
