@@ -17,7 +17,7 @@ std::shared_ptr<const models::Prompt> PromptOf(const Case& c,
   return prompt;
 }
 
-// The full model on the question's prompt, by the canonical path.
+// The full model on the question's prompt, alone as a certificate's rows are.
 Search<models::RowResult> EvaluateFull(Case* c) {
   std::vector<models::Row> rows;
   rows.push_back(c->FullRow(c->tokens()));
@@ -31,12 +31,9 @@ Search<models::RowResult> EvaluateFull(Case* c) {
 
 Search<bool> Baseline(Case* c) {
   c->phase = Phase::kBaseline;
-  c->prompt = PromptOf(*c, c->question.target.value_or(0));
+  c->prompt = PromptOf(*c, c->question.target.value_or(models::kOwnPrediction));
   CO_ASSIGN_OR_RETURN(models::RowResult full, co_await EvaluateFull(c));
-  if (!c->question.target.has_value() && !full.Predicts()) {
-    c->prompt = PromptOf(*c, full.runner_up);
-    CO_ASSIGN_OR_RETURN(full, co_await EvaluateFull(c));
-  }
+  c->prompt = PromptOf(*c, full.target);
   c->margin_full = full.margin;
   if (c->margin_full <= c->tau_acc) co_return false;
   if (c->grounded()) {

@@ -86,7 +86,7 @@ std::vector<float> Case::MasksOf(const models::IndexSet& units) const {
 }
 
 void Case::Keep(const Restriction& restriction, double margin) {
-  if (has_best && best == restriction) return;
+  if (trying || (has_best && best == restriction)) return;
   best = restriction;
   best_margin = margin;
   has_best = true;
@@ -101,13 +101,25 @@ void Case::Keep(const Restriction& restriction, double margin) {
   on_event_(event);
 }
 
-void Case::Decide(Axis axis, int item, bool accepted) {
-  decisions_ += base::Cat(axis == Axis::kUnits ? "u" : "t", item,
-                          accepted ? "-" : "+", ";");
+void Case::Decide(Decision decision, int item, bool accepted) {
+  decisions_ += static_cast<char>(decision);
+  decisions_ += base::Cat(item, accepted ? "-" : "+", ";");
 }
 
 std::string Case::DecisionDigest() const {
   return models::Sha256Hex(decisions_);
+}
+
+const Trial* Case::Known(const Restriction& restriction) const {
+  const auto found = known_.find(restriction);
+  return found == known_.end() ? nullptr : &found->second;
+}
+
+void Case::Remember(const Restriction& restriction, const Trial& trial) {
+  const size_t bytes = 8 * (restriction.units.words().size() +
+                            restriction.positions.words().size()) +
+                       sizeof(Restriction) + sizeof(Trial);
+  if ((known_.size() + 1) * bytes <= kKnownBytes) known_[restriction] = trial;
 }
 
 Restriction Without(Restriction restriction, Axis axis, int item) {
@@ -156,40 +168,66 @@ Search<std::vector<bool>> Says(Case* c, std::vector<models::Row> rows) {
   co_return says;
 }
 
-Search<std::vector<Trial>> Judge(Case* c,
-                                 std::vector<Restriction> restrictions,
-                                 schedule::Sharing sharing) {
+// The margins of `restrictions`: measured, or where others may share the batch
+// known from before.
+static Search<std::vector<Trial>> MeasureMargins(
+    Case* c, std::vector<Restriction> restrictions, schedule::Sharing sharing) {
+  std::vector<Trial> trials(restrictions.size());
   std::vector<models::Row> rows;
-  for (const Restriction& restriction : restrictions) {
-    rows.push_back(c->RowOf(restriction));
+  std::vector<size_t> asked;  // index of each row's restriction
+  absl::flat_hash_map<Restriction, size_t> first;  // of equal restrictions
+  std::vector<size_t> same_as(restrictions.size());
+  for (size_t i = 0; i < restrictions.size(); ++i) {
+    const auto [found, is_new] = first.try_emplace(restrictions[i], i);
+    same_as[i] = found->second;
+    if (!is_new) continue;
+    const Trial* const known = c->Known(restrictions[i]);
+    if (known != nullptr) trials[i] = *known;
+    if (known != nullptr && sharing == schedule::Sharing::kShared) continue;
+    rows.push_back(c->RowOf(restrictions[i]));
+    asked.push_back(i);
   }
   CO_ASSIGN_OR_RETURN(
       std::vector<double> margins,
       co_await MarginsAgainst(c, std::move(rows), c->required_margin, sharing));
-  std::vector<Trial> trials(restrictions.size());
-  for (size_t i = 0; i < trials.size(); ++i) {
-    trials[i].margin = margins[i];
-    trials[i].passes = margins[i] > c->required_margin;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    trials[asked[i]].margin = margins[i];
+    c->Remember(restrictions[asked[i]], trials[asked[i]]);
   }
-  if (c->contrast_bar <= 0) co_return trials;
+  for (size_t i = 0; i < trials.size(); ++i) trials[i] = trials[same_as[i]];
+  co_return trials;
+}
 
+Search<std::vector<Trial>> Judge(Case* c,
+                                 std::vector<Restriction> restrictions,
+                                 schedule::Sharing sharing) {
+  std::vector<Restriction> measured = restrictions;
+  CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
+                      co_await MeasureMargins(c, std::move(measured), sharing));
+  const bool contrast = c->contrast_bar > 0;
+  std::vector<size_t> asked;
   std::vector<models::Row> control_rows;
   for (size_t i = 0; i < trials.size(); ++i) {
-    if (!trials[i].passes) continue;
+    trials[i].passes = trials[i].margin > c->required_margin;
+    if (!contrast || !trials[i].passes || trials[i].contrast >= 0) continue;
+    asked.push_back(i);
     for (const Control& control : c->controls) {
       control_rows.push_back(c->ControlRow(control, restrictions[i]));
     }
   }
+  if (!contrast) co_return trials;
   CO_ASSIGN_OR_RETURN(std::vector<bool> says,
                       co_await Says(c, std::move(control_rows)));
   const int num_controls = static_cast<int>(c->controls.size());
   size_t next = 0;
-  for (Trial& trial : trials) {
-    if (!trial.passes) continue;
+  for (const size_t i : asked) {
     int others = 0;
-    for (int i = 0; i < num_controls; ++i) others += !says[next++];
-    trial.contrast = static_cast<double>(others) / num_controls;
-    trial.passes = trial.contrast >= c->contrast_bar;
+    for (int j = 0; j < num_controls; ++j) others += !says[next++];
+    trials[i].contrast = static_cast<double>(others) / num_controls;
+    c->Remember(restrictions[i], trials[i]);
+  }
+  for (Trial& trial : trials) {
+    trial.passes = trial.passes && trial.contrast >= c->contrast_bar;
   }
   co_return trials;
 }

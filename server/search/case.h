@@ -6,7 +6,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
+
+#include "absl/container/flat_hash_map.h"
 
 #include "models/backend.h"
 #include "models/digest.h"
@@ -22,6 +26,11 @@ struct Restriction {
   models::IndexSet positions = {};
 
   friend bool operator==(const Restriction&, const Restriction&) = default;
+  template <typename H>
+  friend H AbslHashValue(H hash, const Restriction& restriction) {
+    return H::combine(std::move(hash), restriction.units,
+                      restriction.positions);
+  }
 };
 
 // Which part of a restriction a phase works on.
@@ -32,6 +41,19 @@ struct Trial {
   double margin = 0;
   double contrast = -1;  // -1: not asked
   bool passes = false;   // the margin, and where it is asked the contrast
+};
+
+// What a decision was about; see Case::Decide.
+enum class Decision : char {
+  kUnit = 'u',      // deletion of a unit
+  kBlock = 'b',     // deletion of a block of units that begins with this one
+  kPosition = 't',  // deletion of a position
+  kAdded = 'a',     // the fixed positions with this one more; -1: alone
+  kPrefix = 'p',    // a prefix of this size
+  kSwap = 's',      // the improvement trial of this number
+  kRestart = 'r',   // the set from the order of this number
+  kHeldOut = 'h',   // T of this size on the held-out samples
+  kContrast = 'c',  // S of this size, or all units, on the controls
 };
 
 // A prompt on which the full model does not say the target.
@@ -78,10 +100,14 @@ class Case {
   std::shared_ptr<const std::vector<std::vector<models::TokenId>>>
       replacements = nullptr;
 
+  // Of the units, best first; heuristics that the phases leave to each other.
+  std::vector<std::vector<int32_t>> orders = {};
+
   Phase phase = Phase::kBaseline;
   Restriction best = {};  // verified: best_margin > tau_acc was measured
   double best_margin = 0;
   bool has_best = false;
+  bool trying = false;  // what is found is not kept: it may be larger
 
   int num_tokens() const { return static_cast<int>(question.tokens.size()); }
   const CrystallizeOptions& options() const { return question.options; }
@@ -108,23 +134,34 @@ class Case {
   models::Row FullRow(std::vector<models::TokenId> tokens) const;
   std::vector<float> MasksOf(const models::IndexSet& units) const;
 
-  // Keeps the restriction as the best and tells the listener.
+  // Keeps the restriction as the best and tells the listener, unless `trying`.
   void Keep(const Restriction& restriction, double margin);
-  // Notes a decision: part of decision_digest.
-  void Decide(Axis axis, int item, bool accepted);
+  // Notes a decision: part of decision_digest. Every outcome that a phase acts
+  // on is noted, in order; rows that were asked ahead and not used are not.
+  void Decide(Decision decision, int item, bool accepted);
+  const std::string& decisions() const { return decisions_; }
   std::string DecisionDigest() const;
 
+  // What is known of a restriction; null: nothing. Remembers within a bound.
+  const Trial* Known(const Restriction& restriction) const;
+  void Remember(const Restriction& restriction, const Trial& trial);
+
  private:
+  // Bytes of the restrictions that are remembered.
+  static constexpr size_t kKnownBytes = size_t{8} << 20;
+
   const OnEvent on_event_;
   const models::IndexSet outside_scheme_;  // always at their own value
   int64_t sequence_ = 0;
   std::string decisions_;
+  absl::flat_hash_map<Restriction, Trial> known_;
 };
 
 // Judges restrictions, in order. Margins nearer the bar than the noise are
 // measured again alone, and that value decides: the outcome does not depend on
-// what else was in the batch.
-// kApart where the margins themselves are compared with each other later.
+// what else was in the batch. A restriction judged before is not asked again.
+// kApart where the margins themselves are compared with each other later: all
+// are measured, in one batch of their own.
 Search<std::vector<Trial>> Judge(
     Case* c,
     std::vector<Restriction> restrictions,

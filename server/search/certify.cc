@@ -128,7 +128,10 @@ Search<Certified> Certify(Case* c, Restriction restriction) {
   Restriction nothing = restriction;
   nothing.units = models::IndexSet(c->subject.units->size());
   rows.push_back(c->RowOf(nothing));
+  // The deletion of an only unit is the row without units.
+  const bool only_unit = restriction.units.Count() == 1;
   for (const Passing& deletion : deletions) {
+    if (only_unit && deletion.axis == Axis::kUnits) continue;
     const Restriction trial =
         Without(restriction, deletion.axis, deletion.item);
     rows.push_back(c->RowOf(trial));
@@ -137,7 +140,7 @@ Search<Certified> Certify(Case* c, Restriction restriction) {
       std::vector<models::RowResult> results,
       co_await c->oracle->Evaluate(std::move(rows), schedule::Sharing::kAlone));
   std::vector<double> margins;
-  for (size_t i = 2; i < results.size(); ++i) {
+  for (size_t i = only_unit ? 1 : 2; i < results.size(); ++i) {
     margins.push_back(results[i].margin);
   }
   CO_ASSIGN_OR_RETURN(

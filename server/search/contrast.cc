@@ -141,9 +141,11 @@ Search<Nothing> PrepareContrast(Case* c, models::IndexSet positions) {
   everything.units = c->AllUnits();
   everything.positions = positions;
   c->contrast_bar = c->options().contrast_threshold;
+  const int everything_size = everything.units.Count();
   std::vector<Restriction> asked(1, everything);
   CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
                       co_await Judge(c, std::move(asked)));
+  c->Decide(Decision::kContrast, everything_size, trials.front().passes);
   if (!trials.front().passes) {
     c->contrast_bar = 0;
     c->controls.clear();
@@ -156,6 +158,8 @@ Search<Verified> GrowForContrast(Case* c, Verified start) {
   std::vector<Restriction> asked(1, start.restriction);
   CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
                       co_await Judge(c, std::move(asked)));
+  c->Decide(Decision::kContrast, start.restriction.units.Count(),
+            trials.front().passes);
   if (trials.front().passes) co_return start;
 
   c->phase = Phase::kPrefix;

@@ -13,7 +13,7 @@ Search<std::vector<std::pair<double, double>>> MarginCurve(
     Case* c, models::IndexSet positions) {
   constexpr double kShares[] = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0};
   CO_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> orders,
-                      co_await ScoreUnits(c, positions));
+                      co_await ScoreUnits(c, positions, kManyScoreRows));
   const int num_units = static_cast<int>(c->candidates.size());
   std::vector<double> shares;
   std::vector<models::Row> rows;

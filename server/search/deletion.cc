@@ -25,6 +25,10 @@ struct Path {
   std::vector<bool> predicted = {};
 };
 
+Decision DeletionOf(Axis axis) {
+  return axis == Axis::kUnits ? Decision::kUnit : Decision::kPosition;
+}
+
 // The next candidates from `begin` on along the predicted path.
 Path PredictPath(const Case& c,
                  const Verified& now,
@@ -74,7 +78,7 @@ Search<Verified> DeletionPass(Case* c,
     bool accepted = false;
     while (next < items.size() && !accepted) {
       accepted = trials[next].passes;
-      c->Decide(axis, items[next], accepted);
+      c->Decide(DeletionOf(axis), items[next], accepted);
       if (accepted) {
         now.restriction = (Without(now.restriction, axis, items[next]));
         now.margin = trials[next].margin;
@@ -94,7 +98,7 @@ Search<Verified> DeletionPass(Case* c,
                         co_await Judge(c, std::move(asked)));
     bool right = true;
     for (size_t i = 0; i < trials.size() && right; ++i) {
-      c->Decide(axis, items[next], trials[i].passes);
+      c->Decide(DeletionOf(axis), items[next], trials[i].passes);
       if (trials[i].passes) {
         now.restriction = path.trials[i];
         now.margin = trials[i].margin;
@@ -125,7 +129,7 @@ Search<Verified> DeleteBlocks(Case* c,
     CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
                         co_await Judge(c, std::move(asked)));
     const bool passes = trials.front().passes;
-    c->Decide(Axis::kUnits, items[next], passes);
+    c->Decide(Decision::kBlock, items[next], passes);
     if (passes) {
       now.restriction = std::move(without);
       now.margin = trials.front().margin;

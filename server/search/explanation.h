@@ -14,7 +14,7 @@ namespace spar::search {
 
 // Revision of the algorithm: part of every certificate. Raise it whenever the
 // same question may get another answer.
-inline constexpr int kAlgorithmRevision = 1;
+inline constexpr int kAlgorithmRevision = 2;
 
 enum class Mode {
   kSufficient,  // the paper's literal problem: m(S, T) > tau_acc
@@ -43,7 +43,7 @@ struct CrystallizeOptions {
   double max_seconds = 0;
   int target_units = 0;  // improve only until |S| is this small
 
-  int improvement_rounds = 4;  // add-and-prune rounds after a certificate
+  int improvement_rounds = 4;  // add-and-prune rounds and restarts
   uint64_t seed = 0;
 };
 

@@ -98,6 +98,7 @@ Search<int> ShortestPrefix(Case* c,
         std::vector<bool> passes,
         co_await JudgeGrounded(c, std::move(restrictions), samples));
     for (size_t i = 0; i < sizes.size(); ++i) {
+      c->Decide(Decision::kPrefix, sizes[i], passes[i]);
       if (passes[i]) {
         high = sizes[i];
         break;
@@ -134,11 +135,11 @@ Search<Verified> ShrinkOnSamples(Case* c,
                         co_await JudgeGrounded(c, std::move(asked), samples));
     size_t first = 0;
     while (first < items.size() && !passes[first]) {
-      c->Decide(Axis::kPositions, items[first], false);
+      c->Decide(Decision::kPosition, items[first], false);
       ++first;
     }
     if (first == items.size()) co_return now;
-    c->Decide(Axis::kPositions, items[first], true);
+    c->Decide(Decision::kPosition, items[first], true);
     now.restriction = trials[first];
     trail->push_back(items[first]);
   }
@@ -171,6 +172,8 @@ Search<Verified> GroundPositions(Case* c) {
     CO_ASSIGN_OR_RETURN(
         std::vector<bool> passes,
         co_await JudgeGrounded(c, std::move(one), c->replacements));
+    c->Decide(Decision::kHeldOut, now.restriction.positions.Count(),
+              passes.front());
     if (passes.front()) break;
     now.restriction.positions.Insert(trail.back());
     trail.pop_back();

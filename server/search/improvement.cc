@@ -1,4 +1,7 @@
-// L3. Add-and-prune: one unit in, two out: search.md §3.5.
+// L3. Smaller sets while budget is left: search.md §3.5.
+//
+// Add-and-prune: one unit in, two out. And restarts: 1-minimality depends on
+// the order of deletion, so the other orders' prefixes are pruned too.
 #include <algorithm>
 #include <utility>
 
@@ -9,6 +12,7 @@ namespace {
 
 constexpr size_t kTrials = 64;    // of one round
 constexpr size_t kMaxPairs = 16;  // of units taken out together
+constexpr int kMaxRestart = 16;   // units that a restart may begin with
 
 struct Pair {
   int32_t first = 0;
@@ -49,41 +53,97 @@ std::vector<int32_t> BestOutside(const Case& c,
   return outside;
 }
 
+bool SmallEnough(const Case& c, const Verified& now) {
+  // One unit is the least there can be: without any, it did not pass.
+  return now.restriction.units.Count() <= std::max(1, c.options().target_units);
+}
+
+// One round of add-and-prune: the set it was given when nothing passes.
+Search<Verified> AddAndPrune(Case* c, Verified now) {
+  CO_ASSIGN_OR_RETURN(std::vector<double> drops,
+                      co_await PredictDrops(c, now.restriction));
+  const std::vector<Pair> pairs =
+      LeastPairs(now.restriction.units.Members(), drops);
+  const std::vector<int32_t> outside =
+      BestOutside(*c, now.restriction.units, drops);
+  std::vector<Restriction> trials;
+  for (size_t i = 0; i < outside.size() && trials.size() < kTrials; ++i) {
+    for (const Pair& pair : pairs) {
+      Restriction trial = With(now.restriction, Axis::kUnits, outside[i]);
+      trial.units.Remove(pair.first);
+      trial.units.Remove(pair.second);
+      if (trials.size() < kTrials) trials.push_back(std::move(trial));
+    }
+  }
+  std::vector<Restriction> asked = trials;
+  CO_ASSIGN_OR_RETURN(std::vector<Trial> outcomes,
+                      co_await Judge(c, std::move(asked)));
+  size_t passing = 0;
+  while (passing < outcomes.size() && !outcomes[passing].passes) {
+    c->Decide(Decision::kSwap, static_cast<int>(passing), false);
+    ++passing;
+  }
+  if (passing == outcomes.size()) co_return now;
+  c->Decide(Decision::kSwap, static_cast<int>(passing), true);
+  now.restriction = trials[passing];
+  now.margin = outcomes[passing].margin;
+  c->Keep(now.restriction, now.margin);
+  co_return co_await ShrinkUnits(c, now);
+}
+
+// What another order comes to at the same T.
+Search<std::optional<Verified>> PruneFrom(Case* c,
+                                          Restriction base,
+                                          std::vector<int32_t> order) {
+  std::vector<std::vector<int32_t>> orders(1, order);
+  CO_ASSIGN_OR_RETURN(
+      std::optional<Prefix> prefix,
+      co_await FindPrefix(c, base, std::move(orders), Axis::kUnits));
+  if (!prefix.has_value() || prefix->size > kMaxRestart) co_return std::nullopt;
+  CO_ASSIGN_OR_RETURN(Verified pruned, co_await ShrinkPrefix(c, base, *prefix,
+                                                             std::move(order)));
+  co_return pruned;
+}
+
+// The smaller of the set and what an order comes to.
+Search<Verified> Restart(Case* c, Verified now, int order) {
+  Restriction base;
+  base.units = models::IndexSet(c->subject.units->size());
+  base.positions = now.restriction.positions;
+  c->trying = true;
+  absl::StatusOr<std::optional<Verified>> other =
+      co_await PruneFrom(c, base, c->orders[order]);
+  c->trying = false;
+  c->phase = Phase::kImprovement;
+  if (!other.ok()) co_return other.status();
+  const bool smaller =
+      other->has_value() &&
+      (*other)->restriction.units.Count() < now.restriction.units.Count();
+  c->Decide(Decision::kRestart, order, smaller);
+  if (!smaller) co_return now;
+  c->Keep((*other)->restriction, (*other)->margin);
+  co_return **other;
+}
+
 }  // namespace
 
 Search<Verified> Improve(Case* c, Verified start) {
   c->phase = Phase::kImprovement;
   Verified now = start;
+  const int num_orders = static_cast<int>(c->orders.size());
+  int next_order = 0;
+  bool exchange = true;  // until it fails on this set
   for (int round = 0; round < c->options().improvement_rounds; ++round) {
+    if (SmallEnough(*c, now)) co_return now;
+    if (!exchange && next_order == num_orders) co_return now;
     const int size = now.restriction.units.Count();
-    // One unit is the least there can be: without any, it did not pass.
-    if (size <= std::max(1, c->options().target_units)) co_return now;
-    CO_ASSIGN_OR_RETURN(std::vector<double> drops,
-                        co_await PredictDrops(c, now.restriction));
-    const std::vector<Pair> pairs =
-        LeastPairs(now.restriction.units.Members(), drops);
-    const std::vector<int32_t> outside =
-        BestOutside(*c, now.restriction.units, drops);
-    std::vector<Restriction> trials;
-    for (size_t i = 0; i < outside.size() && trials.size() < kTrials; ++i) {
-      for (const Pair& pair : pairs) {
-        Restriction trial = With(now.restriction, Axis::kUnits, outside[i]);
-        trial.units.Remove(pair.first);
-        trial.units.Remove(pair.second);
-        if (trials.size() < kTrials) trials.push_back(std::move(trial));
-      }
+    if (exchange) {
+      CO_ASSIGN_OR_RETURN(now, co_await AddAndPrune(c, now));
+    } else {
+      CO_ASSIGN_OR_RETURN(now, co_await Restart(c, now, next_order++));
     }
-    std::vector<Restriction> asked = trials;
-    CO_ASSIGN_OR_RETURN(std::vector<Trial> outcomes,
-                        co_await Judge(c, std::move(asked)));
-    size_t passing = 0;
-    while (passing < outcomes.size() && !outcomes[passing].passes) ++passing;
-    if (passing == outcomes.size()) co_return now;
-    now.restriction = trials[passing];
-    now.margin = outcomes[passing].margin;
-    c->Keep(now.restriction, now.margin);
-    CO_ASSIGN_OR_RETURN(now, co_await ShrinkUnits(c, now));
     c->phase = Phase::kImprovement;
+    exchange = now.restriction.units.Count() < size;
   }
   co_return now;
 }

@@ -27,9 +27,17 @@ Search<Verified> FindPositions(Case* c);
 // T given S: deletions only.
 Search<Verified> ShrinkPositions(Case* c, Verified start);
 
-// scores.cc: orders of the units, best first, by gradients at T.
-Search<std::vector<std::vector<int32_t>>> ScoreUnits(
-    Case* c, models::IndexSet positions);
+// scores.cc: orders of the units, best first, by gradients at T: over random
+// masks, at no units, and along the path of integrated gradients.
+struct ScoreRows {
+  int random_masks = 0;
+  int path_points = 0;
+};
+inline constexpr ScoreRows kFewScoreRows = {8, 2};
+inline constexpr ScoreRows kManyScoreRows = {32, 8};
+Search<std::vector<std::vector<int32_t>>> ScoreUnits(Case* c,
+                                                     models::IndexSet positions,
+                                                     ScoreRows rows);
 // [unit] What the gradient at `at` says the margin loses without the unit, or
 // gains with it.
 Search<std::vector<double>> PredictDrops(Case* c, Restriction at);
@@ -54,12 +62,18 @@ Search<Verified> Shrink(Case* c,
                         std::vector<int32_t> order,
                         Axis axis);
 
-// units.cc: S given T: scores, prefix, deletion.
+// units.cc: S given T: scores, prefix, deletion. Leaves the orders in the case.
 Search<Verified> FindUnits(Case* c, models::IndexSet positions);
+// `base` with the prefix of the order, pruned.
+Search<Verified> ShrinkPrefix(Case* c,
+                              Restriction base,
+                              Prefix prefix,
+                              std::vector<int32_t> order);
 // Deletions only, least first.
 Search<Verified> ShrinkUnits(Case* c, Verified start);
 
-// improvement.cc: adds a unit and prunes, while that makes S smaller.
+// improvement.cc: adds a unit and prunes, while that makes S smaller; then
+// prunes again from the other orders.
 Search<Verified> Improve(Case* c, Verified start);
 
 // precision.cc: per set T, whether the full model says the target on at least

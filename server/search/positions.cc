@@ -48,7 +48,9 @@ Search<Verified> FindPositions(Case* c) {
       co_await Judge(c, std::move(asked), schedule::Sharing::kApart));
   // The fixed positions alone, or with one more: nothing smaller can pass.
   size_t best = 0;
+  c->Decide(Decision::kAdded, -1, trials[0].passes);
   for (size_t i = 1; i < trials.size() && !trials[0].passes; ++i) {
+    c->Decide(Decision::kAdded, free[i - 1], trials[i].passes);
     if (!trials[i].passes) continue;
     if (best == 0 || trials[i].margin > trials[best].margin) best = i;
   }

@@ -1,9 +1,11 @@
 // L3. Prefix search over several orders at once: search.md §3.4.
 //
-// Sizes 0, 1, 2, 4, ..., all in the first round; then the gap below the
-// smallest passing size is split until it is closed. Several orders share the
-// rounds, so the portfolio costs rows, not rounds. The widths are constants: a
-// width that followed the machine would let the machine choose the answer.
+// Sizes 0, 1, 2, 4, ..., the small ones in the first round and the others,
+// where none of those passes, in the next: rows inside few units cost little,
+// and most boundaries lie there. Then the gap below the smallest passing size
+// is split until it is closed. Several orders share the rounds, so the
+// portfolio costs rows, not rounds. The widths are constants: a width that
+// followed the machine would let the machine choose the answer.
 #include <algorithm>
 #include <utility>
 
@@ -12,7 +14,8 @@
 namespace spar::search {
 namespace {
 
-constexpr int kProbes = 15;  // per order and round
+constexpr int kProbes = 15;     // per order and round
+constexpr int kSmallSize = 64;  // the largest of the first round
 
 struct Gap {
   int order = 0;
@@ -47,13 +50,21 @@ std::vector<Gap> StillOpen(std::vector<Gap> gaps) {
   return gaps;
 }
 
-std::vector<Probe> FirstProbes(const std::vector<Gap>& gaps, int largest) {
+// Powers of two in (above, limit], and what is at the ends.
+std::vector<Probe> DoublingProbes(const std::vector<Gap>& gaps,
+                                  int above,
+                                  int limit,
+                                  int largest) {
+  std::vector<int> sizes;
+  for (int size = 1; size < largest && size <= limit; size *= 2) {
+    if (size > above) sizes.push_back(size);
+  }
+  if (largest > above && largest <= limit) sizes.push_back(largest);
   std::vector<Probe> probes;
   for (size_t gap = 0; gap < gaps.size(); ++gap) {
-    std::vector<int> sizes;
-    if (gap == 0) sizes.push_back(0);  // the same for all orders
-    for (int size = 1; size < largest; size *= 2) sizes.push_back(size);
-    if (largest > 0) sizes.push_back(largest);
+    if (gap == 0 && above == 0) {
+      probes.push_back(Probe{});  // size 0 is the same for all orders
+    }
     for (const int size : sizes) {
       Probe probe;
       probe.gap = gap;
@@ -94,8 +105,9 @@ Search<std::optional<Prefix>> FindPrefix(
     gap.order = static_cast<int>(order);
     gaps.push_back(gap);
   }
-  std::vector<Probe> probes =
-      FirstProbes(gaps, static_cast<int>(orders.front().size()));
+  const int largest = static_cast<int>(orders.front().size());
+  int limit = std::min(kSmallSize, largest);
+  std::vector<Probe> probes = DoublingProbes(gaps, 0, limit, largest);
   while (!probes.empty()) {
     std::vector<Restriction> restrictions;
     for (const Probe& probe : probes) {
@@ -105,6 +117,7 @@ Search<std::optional<Prefix>> FindPrefix(
     CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
                         co_await Judge(c, std::move(restrictions)));
     if (probes.front().size == 0 && trials.front().passes) {
+      c->Decide(Decision::kPrefix, 0, true);
       Prefix nothing;
       nothing.margin = trials.front().margin;
       co_return nothing;
@@ -114,6 +127,7 @@ Search<std::optional<Prefix>> FindPrefix(
     for (size_t i = 0; i < probes.size(); ++i) {
       Gap& gap = gaps[probes[i].gap];
       if (closed[probes[i].gap]) continue;
+      c->Decide(Decision::kPrefix, probes[i].size, trials[i].passes);
       if (trials[i].passes) {
         gap.high = probes[i].size;
         gap.margin = trials[i].margin;
@@ -123,6 +137,13 @@ Search<std::optional<Prefix>> FindPrefix(
       }
     }
     for (Gap& gap : gaps) gap.low = std::max(gap.low, 0);
+    const bool none_passed = std::all_of(
+        gaps.begin(), gaps.end(), [](const Gap& gap) { return gap.high < 0; });
+    if (none_passed && limit < largest) {
+      probes = DoublingProbes(gaps, limit, largest, largest);
+      limit = largest;
+      continue;
+    }
     gaps = StillOpen(std::move(gaps));
     probes = SplitProbes(gaps);
   }

@@ -8,9 +8,6 @@
 namespace spar::search {
 namespace {
 
-constexpr int kRandomMasks = 32;
-constexpr int kUniformMasks = 8;  // the path of integrated gradients
-
 models::GradientRow RowAt(const Case& c,
                           const models::IndexSet& positions,
                           std::vector<float> masks) {
@@ -40,14 +37,15 @@ std::vector<int32_t> OrderBy(const Case& c,
 
 }  // namespace
 
-Search<std::vector<std::vector<int32_t>>> ScoreUnits(
-    Case* c, models::IndexSet positions) {
+Search<std::vector<std::vector<int32_t>>> ScoreUnits(Case* c,
+                                                     models::IndexSet positions,
+                                                     ScoreRows width) {
   c->phase = Phase::kScores;
   const uint64_t seed = c->options().seed;
   const models::IndexSet none(c->subject.units->size());
   std::vector<models::GradientRow> rows;
-  for (int i = 0; i < kRandomMasks; ++i) {
-    const double density = (i + 0.5) / kRandomMasks;
+  for (int i = 0; i < width.random_masks; ++i) {
+    const double density = (i + 0.5) / width.random_masks;
     std::vector<float> masks = c->MasksOf(none);
     for (const models::UnitId id : c->candidates) {
       const bool on = RandomUnit(seed, Draw::kMasks, i, id) < density;
@@ -56,10 +54,10 @@ Search<std::vector<std::vector<int32_t>>> ScoreUnits(
     rows.push_back(RowAt(*c, positions, std::move(masks)));
   }
   rows.push_back(RowAt(*c, positions, c->MasksOf(none)));
-  for (int i = 0; i < kUniformMasks; ++i) {
+  for (int i = 0; i < width.path_points; ++i) {
     std::vector<float> masks = c->MasksOf(none);
     for (const models::UnitId id : c->candidates) {
-      masks[id] = (i + 0.5f) / kUniformMasks;
+      masks[id] = (i + 0.5f) / width.path_points;
     }
     rows.push_back(RowAt(*c, positions, std::move(masks)));
   }
@@ -67,9 +65,10 @@ Search<std::vector<std::vector<int32_t>>> ScoreUnits(
                       co_await c->oracle->Gradients(std::move(rows)));
   const int num_rows = static_cast<int>(gradients.size());
   std::vector<std::vector<int32_t>> orders;
-  orders.push_back(OrderBy(*c, gradients, 0, kRandomMasks));
-  orders.push_back(OrderBy(*c, gradients, kRandomMasks, kRandomMasks + 1));
-  orders.push_back(OrderBy(*c, gradients, kRandomMasks + 1, num_rows));
+  orders.push_back(OrderBy(*c, gradients, 0, width.random_masks));
+  orders.push_back(
+      OrderBy(*c, gradients, width.random_masks, width.random_masks + 1));
+  orders.push_back(OrderBy(*c, gradients, width.random_masks + 1, num_rows));
   co_return orders;
 }
 

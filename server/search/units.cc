@@ -1,5 +1,6 @@
 // L3. S given T: scores, prefix, deletion.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "server/search/phases.h"
@@ -11,6 +12,9 @@ namespace {
 // the list is several windows long, because it bends the order.
 constexpr size_t kLateFirstFrom = 256;
 constexpr size_t kLateFirstWindow = 64;
+constexpr size_t kMeasuredUnits = 64;
+// A prefix this short needs no better orders: deletion does the rest.
+constexpr int kShortPrefix = 16;
 
 void LateLayersFirst(const models::UnitTable& units,
                      std::vector<int32_t>& order) {
@@ -25,19 +29,62 @@ void LateLayersFirst(const models::UnitTable& units,
   }
 }
 
+// [unit] What S loses without the unit: measured for small sets, whose deletion
+// then begins with these very rows, and predicted for others. Measured drops
+// count in steps of the noise, so that equal ones are equal.
+Search<std::vector<double>> MeasureDrops(Case* c,
+                                         Verified at,
+                                         std::vector<int32_t> units) {
+  if (units.size() > kMeasuredUnits || c->contrast_bar > 0) {
+    co_return co_await PredictDrops(c, at.restriction);
+  }
+  std::vector<Restriction> singles;
+  for (const int32_t id : units) {
+    singles.push_back(Without(at.restriction, Axis::kUnits, id));
+  }
+  CO_ASSIGN_OR_RETURN(
+      std::vector<Trial> trials,
+      co_await Judge(c, std::move(singles), schedule::Sharing::kApart));
+  std::vector<double> drops(c->subject.units->size(), 0.0);
+  for (size_t i = 0; i < units.size(); ++i) {
+    const double margin = trials[i].margin;
+    drops[units[i]] = c->noise > 0 ? -std::round(margin / c->noise) : -margin;
+  }
+  co_return drops;
+}
+
+// Orders with more gradient rows when the first few find no short prefix.
+Search<std::optional<Prefix>> FindUnitPrefix(Case* c, Restriction base) {
+  CO_ASSIGN_OR_RETURN(c->orders,
+                      co_await ScoreUnits(c, base.positions, kFewScoreRows));
+  c->phase = Phase::kPrefix;
+  std::vector<std::vector<int32_t>> few = c->orders;
+  CO_ASSIGN_OR_RETURN(
+      std::optional<Prefix> prefix,
+      co_await FindPrefix(c, base, std::move(few), Axis::kUnits));
+  if (prefix.has_value() && prefix->size <= kShortPrefix) co_return prefix;
+
+  CO_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> many,
+                      co_await ScoreUnits(c, base.positions, kManyScoreRows));
+  c->phase = Phase::kPrefix;
+  std::vector<std::vector<int32_t>> asked = many;
+  CO_ASSIGN_OR_RETURN(
+      std::optional<Prefix> other,
+      co_await FindPrefix(c, base, std::move(asked), Axis::kUnits));
+  if (!other.has_value()) co_return prefix;
+  if (prefix.has_value() && prefix->size <= other->size) co_return prefix;
+  c->orders = std::move(many);
+  co_return other;
+}
+
 }  // namespace
 
 Search<Verified> FindUnits(Case* c, models::IndexSet positions) {
-  CO_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> orders,
-                      co_await ScoreUnits(c, positions));
-  c->phase = Phase::kPrefix;
   Restriction base;
   base.units = models::IndexSet(c->subject.units->size());
   base.positions = positions;
-  std::vector<std::vector<int32_t>> asked = orders;
-  CO_ASSIGN_OR_RETURN(
-      std::optional<Prefix> prefix,
-      co_await FindPrefix(c, base, std::move(asked), Axis::kUnits));
+  CO_ASSIGN_OR_RETURN(std::optional<Prefix> prefix,
+                      co_await FindUnitPrefix(c, base));
   Verified found;
   found.restriction = base;
   // All units passed when T was found; should the full prefix not, go down from
@@ -47,10 +94,18 @@ Search<Verified> FindUnits(Case* c, models::IndexSet positions) {
     found.margin = c->best_margin;
     co_return co_await ShrinkUnits(c, found);
   }
-  std::vector<int32_t> order = orders[prefix->order];
-  order.resize(prefix->size);
+  co_return co_await ShrinkPrefix(c, base, *prefix, c->orders[prefix->order]);
+}
+
+Search<Verified> ShrinkPrefix(Case* c,
+                              Restriction base,
+                              Prefix prefix,
+                              std::vector<int32_t> order) {
+  Verified found;
+  found.restriction = base;
+  order.resize(prefix.size);
   for (const int32_t id : order) found.restriction.units.Insert(id);
-  found.margin = prefix->margin;
+  found.margin = prefix.margin;
   c->Keep(found.restriction, found.margin);
 
   c->phase = Phase::kDeletion;
@@ -64,7 +119,7 @@ Search<Verified> ShrinkUnits(Case* c, Verified start) {
   std::vector<int32_t> order = start.restriction.units.Members();
   if (order.size() > 1) {
     CO_ASSIGN_OR_RETURN(std::vector<double> drops,
-                        co_await PredictDrops(c, start.restriction));
+                        co_await MeasureDrops(c, start, order));
     std::stable_sort(order.begin(), order.end(),
                      [&](int32_t a, int32_t b) { return drops[a] < drops[b]; });
   }

@@ -179,6 +179,120 @@ TEST(Crystallize, GivesAOneMinimalSetOnRandomToys) {
   EXPECT_GT(num_answers, 40);
 }
 
+// Restarts and exchanges only ever make S smaller, and sometimes do.
+TEST(Improve, NeverGivesALargerSet) {
+  int num_smaller = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    models::FakeBackendOptions options = ToyOptions(seed);
+    options.num_neurons = 24;
+    size_t sizes[2] = {0, 0};
+    for (const bool improve : {false, true}) {
+      models::FakeBackend backend(options);
+      Question question = QuestionOf(seed, Mode::kSufficient);
+      question.options.improvement_rounds = improve ? 8 : 0;
+      InlineRunner runner(&backend, question);
+      const auto answer = runner.Run(Crystallize(runner.state()));
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      sizes[improve] = answer->units.size();
+      size_t smallest = backend.units().size();
+      for (const Event& event : runner.events()) {
+        if (event.phase != Phase::kImprovement) continue;
+        EXPECT_LT(event.units.size(), smallest);
+        smallest = event.units.size();
+      }
+    }
+    EXPECT_LE(sizes[true], sizes[false]) << "seed " << seed;
+    num_smaller += sizes[true] < sizes[false];
+  }
+  EXPECT_GT(num_smaller, 0);
+}
+
+// A restart alone: the present set is kept where another order's is no smaller.
+TEST(Improve, RestartsFromEveryOrder) {
+  int num_smaller = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    models::FakeBackendOptions options = ToyOptions(seed);
+    options.num_neurons = 30;
+    models::FakeBackend backend(options);
+    Question question = QuestionOf(seed, Mode::kSufficient);
+    question.options.improvement_rounds = 100;
+    InlineRunner runner(&backend, question);
+    Case* c = runner.state();
+    if (!*runner.Run(Baseline(c))) continue;
+    // Pruned in a bad order, and better ones to restart from.
+    std::vector<int32_t> order = Shuffled(c->candidates, seed);
+    Verified start;
+    start.restriction.units = c->AllUnits();
+    start.restriction.positions = c->AllPositions();
+    start.margin = c->margin_full;
+    const auto pruned = runner.Run(Shrink(c, start, order, Axis::kUnits));
+    ASSERT_TRUE(pruned.ok());
+    c->orders = *runner.Run(ScoreUnits(c, c->AllPositions(), kManyScoreRows));
+    const auto improved = runner.Run(Improve(c, *pruned));
+    ASSERT_TRUE(improved.ok());
+    const int before = pruned->restriction.units.Count();
+    const int after = improved->restriction.units.Count();
+    EXPECT_LE(after, before);
+    EXPECT_GT(Margin(backend, *c, improved->restriction), c->required_margin);
+    EXPECT_EQ(c->best, improved->restriction);
+    EXPECT_FALSE(c->trying);
+    num_smaller += after < before;
+  }
+  EXPECT_GT(num_smaller, 10);
+}
+
+// No restriction is measured twice but for the canonical rows.
+TEST(Judge, AsksOnceAndRemembers) {
+  models::FakeBackend backend(ToyOptions(4));
+  InlineRunner runner(&backend, QuestionOf(4, Mode::kSufficient));
+  Case* c = runner.state();
+  ASSERT_TRUE(*runner.Run(Baseline(c)));
+  Restriction everything;
+  everything.units = c->AllUnits();
+  everything.positions = c->AllPositions();
+  std::vector<Restriction> asked;
+  for (const int32_t id : c->candidates) {
+    asked.push_back(Without(everything, Axis::kUnits, id));
+    asked.push_back(asked.back());
+  }
+  const int64_t before = backend.counters().rows;
+  const auto first = runner.Run(Judge(c, asked));
+  ASSERT_TRUE(first.ok());
+  const int64_t between = backend.counters().rows;
+  EXPECT_EQ(between - before, static_cast<int64_t>(c->candidates.size()));
+  const auto second = runner.Run(Judge(c, asked));
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(backend.counters().rows, between);
+  for (size_t i = 0; i < asked.size(); ++i) {
+    EXPECT_EQ((*first)[i].margin, (*second)[i].margin);
+    EXPECT_EQ((*first)[i].passes, (*second)[i].passes);
+    EXPECT_NEAR((*first)[i].margin, Margin(backend, *c, asked[i]), 1e-5);
+  }
+  // Where margins are compared, all come from one batch of their own.
+  ASSERT_TRUE(runner.Run(Judge(c, asked, schedule::Sharing::kApart)).ok());
+  EXPECT_EQ(backend.counters().rows - between,
+            static_cast<int64_t>(c->candidates.size()));
+}
+
+// Every phase's outcomes change the digest.
+TEST(Decisions, AreOfEveryPhase) {
+  for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
+    std::string letters;
+    for (uint64_t seed = 1; seed <= 12; ++seed) {
+      models::FakeBackendOptions options = ToyOptions(seed);
+      options.num_neurons = 24;
+      models::FakeBackend backend(options);
+      InlineRunner runner(&backend, QuestionOf(seed, mode));
+      ASSERT_TRUE(runner.Run(Crystallize(runner.state())).ok());
+      letters += runner.state()->decisions();
+    }
+    const std::string want = mode == Mode::kSufficient ? "autpsr" : "utpsrhc";
+    for (const char letter : want) {
+      EXPECT_NE(letters.find(letter), std::string::npos) << letter;
+    }
+  }
+}
+
 // Everything an event says is true.
 TEST(Crystallize, TellsOnlyVerifiedSets) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
