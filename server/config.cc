@@ -64,7 +64,8 @@ void AddBackendFlags(RawFlags* raw, CLI::App* app) {
                   "numeric type of the weights: float32, bfloat16 or float16")
       ->capture_default_str();
   app->add_option("--threads", backend.threads,
-                  "CPU threads of one operation; 0: as many as LibTorch likes")
+                  "CPU threads of one batch; 0: half of the processors, which "
+                  "leaves room for the second batch and for others")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app->add_option("--max-batch-bytes", backend.max_batch_bytes,
@@ -106,6 +107,11 @@ void AddModelFlags(RawFlags* raw, CLI::App* app) {
   app->add_flag("--require-all-models", raw->serve.require_all_models,
                 "leave with 1 when a model cannot be loaded, instead of "
                 "serving the others");
+  app->add_option("--workers", raw->serve.backend.workers,
+                  "batches of one model that run at a time on the CPU; 0: two, "
+                  "or one where there is one processor")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
   search::ExplainerOptions& explainer = raw->serve.explainer;
   app->add_option("--max-batch-rows", explainer.max_batch_rows,
                   "rows of one device batch")
@@ -212,6 +218,7 @@ VerifyCommand VerifyCommandOf(const RawFlags& raw) {
   verify.model.folder = raw.verify_folder;
   verify.model.reference_prompts = raw.verify_prompts;
   verify.backend = raw.serve.backend;
+  verify.backend.workers = 1;
   verify.backend.cache_dir = raw.cache_dir;
   return verify;
 }

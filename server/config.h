@@ -24,7 +24,8 @@ struct ModelSource {
 struct BackendSettings {
   std::string device = "cpu";
   std::string dtype = "float32";
-  int threads = 0;              // 0: LibTorch's own choice
+  int threads = 0;              // of one batch; 0: half of the processors
+  int workers = 0;              // batches at a time; 0: two on the CPU
   int64_t max_batch_bytes = 0;  // 0: from the memory that is free at load
   std::filesystem::path cache_dir = {};  // empty: nothing is kept
 };

@@ -1,7 +1,9 @@
 #include "server/model_loader.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -58,7 +60,7 @@ absl::Status LoadInto(const ModelSource& source,
   served.id = source.id;
   served.tokenizer = std::move(loaded.tokenizer);
   served.explainer =
-      search::Explainer::Make(std::move(loaded.backend), command.explainer);
+      search::Explainer::Make(std::move(loaded.backends), command.explainer);
   served.load_time = std::chrono::system_clock::now();
   const models::ModelInfo& info = served.explainer->info();
   const std::string about = base::Cat(
@@ -85,15 +87,23 @@ absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
   models::TorchBackendOptions options;
   options.device = settings.device;
   options.dtype = settings.dtype;
-  options.num_threads = settings.threads;
+  const int processors =
+      std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  options.num_threads =
+      settings.threads > 0 ? settings.threads : std::max(1, processors / 2);
+  const int workers =
+      settings.workers > 0 ? settings.workers : std::min(2, processors);
   options.max_batch_bytes = settings.max_batch_bytes;
   options.cache_dir = settings.cache_dir;
   ASSIGN_OR_RETURN(options.reference_prompts,
                    LoadReferencePrompts(source, *loaded.tokenizer));
-  ASSIGN_OR_RETURN(std::unique_ptr<models::Backend> backend,
-                   models::MakeTorchBackend(std::move(snapshot), options));
-  loaded.backend =
-      std::make_unique<models::SplittingBackend>(std::move(backend));
+  ASSIGN_OR_RETURN(
+      std::vector<std::unique_ptr<models::Backend>> backends,
+      models::MakeTorchBackends(std::move(snapshot), options, workers));
+  for (std::unique_ptr<models::Backend>& backend : backends) {
+    loaded.backends.push_back(
+        std::make_unique<models::SplittingBackend>(std::move(backend)));
+  }
   return loaded;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -14,7 +15,7 @@ namespace spar {
 
 // A model on its device, with its tokenizer.
 struct LoadedModel {
-  std::unique_ptr<models::Backend> backend = nullptr;
+  std::vector<std::unique_ptr<models::Backend>> backends = {};  // one or more
   std::unique_ptr<models::Tokenizer> tokenizer = nullptr;
 };
 

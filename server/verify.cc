@@ -47,7 +47,7 @@ absl::StatusOr<search::Verification> Check(const VerifyCommand& command) {
                    ReadCertificate(command.certificate));
   ASSIGN_OR_RETURN(const LoadedModel model,
                    LoadModel(command.model, command.backend));
-  return search::CheckCertificate(json, *model.backend);
+  return search::CheckCertificate(json, *model.backends.front());
 }
 
 }  // namespace

@@ -98,11 +98,12 @@ std::optional<BatchQueue::TimePoint> BatchQueue::NextTime() const {
   return next;
 }
 
-BatchQueue::Client* BatchQueue::Poorest(bool shared_too) {
+BatchQueue::Client* BatchQueue::Poorest(bool shared_too, bool tasks_too) {
   Client* poorest = nullptr;
   for (auto& [id, client] : clients_) {
     if (client.items.empty()) continue;
     if (!shared_too && FrontIsShared(client)) continue;
+    if (!tasks_too && client.items.front().task != nullptr) continue;
     if (poorest == nullptr || client.paid < poorest->paid) poorest = &client;
   }
   return poorest;
@@ -119,9 +120,9 @@ void BatchQueue::TakeRow(Client& client, Batch& batch) {
   if (round->num_taken == round->num_rows) client.items.pop_front();
 }
 
-std::optional<Batch> BatchQueue::Take(TimePoint now) {
+std::optional<Batch> BatchQueue::Take(TimePoint now, bool tasks) {
   const std::optional<FlushReason> reason = SharedReason(now);
-  Client* const lead = Poorest(reason.has_value());
+  Client* const lead = Poorest(reason.has_value(), tasks);
   if (lead == nullptr) return std::nullopt;
   Batch batch{};
   Item& front = lead->items.front();

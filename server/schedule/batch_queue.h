@@ -64,8 +64,8 @@ class BatchQueue {
   void Push(Request request, TimePoint now);
   void PushTask(ClientId client, int64_t cost, Task task);
 
-  // The next batch, if it is time for one.
-  std::optional<Batch> Take(TimePoint now);
+  // The next batch, if it is time for one; a task only where they are wanted.
+  std::optional<Batch> Take(TimePoint now, bool tasks = true);
   // When Take may have one without further Push; nothing: only after a Push,
   // Add, or Remove. Call after Take gave none.
   std::optional<TimePoint> NextTime() const;
@@ -86,7 +86,7 @@ class BatchQueue {
   void Enqueue(ClientId client, Item item);
   std::optional<FlushReason> SharedReason(TimePoint now) const;
   static bool FrontIsShared(const Client& client);
-  Client* Poorest(bool shared_too);
+  Client* Poorest(bool shared_too, bool tasks_too);
   void TakeRow(Client& client, Batch& batch);
   void Forget();
 

@@ -1,4 +1,4 @@
-// L2. The device's one thread.
+// L2. The device's threads.
 #include "server/schedule/batcher.h"
 
 #include <optional>
@@ -51,15 +51,18 @@ std::vector<absl::StatusOr<Result>> RunRows(const std::vector<RowType>& rows,
 
 }  // namespace
 
-Batcher::Batcher(models::Backend* backend,
+Batcher::Batcher(std::vector<models::Backend*> backends,
                  const BatcherOptions& options,
                  OnReply on_reply,
                  const base::Clock* clock)
-    : backend_(backend),
-      on_reply_(std::move(on_reply)),
+    : on_reply_(std::move(on_reply)),
       clock_(clock),
-      queue_(options.max_rows, options.window),
-      worker_([this] { Work(); }) {}
+      queue_(options.max_rows, options.window) {
+  for (models::Backend* const backend : backends) {
+    const bool tasks = workers_.empty();
+    workers_.emplace_back([this, backend, tasks] { Work(backend, tasks); });
+  }
+}
 
 Batcher::~Batcher() {
   Stop();
@@ -96,7 +99,9 @@ void Batcher::Stop() {
     stopped_ = true;
     changed_.NotifyAll();
   }
-  if (worker_.joinable()) worker_.join();
+  for (std::thread& worker : workers_) {
+    if (worker.joinable()) worker.join();
+  }
 }
 
 BatchCounters Batcher::counters() const {
@@ -104,14 +109,14 @@ BatchCounters Batcher::counters() const {
   return counters_;
 }
 
-void Batcher::Work() {
+void Batcher::Work(models::Backend* backend, bool tasks) {
   while (true) {
     std::optional<Batch> batch;
     {
       base::MutexLock lock(mu_);
       while (!stopped_) {
         const base::Clock::TimePoint now = clock_->Now();
-        batch = queue_.Take(now);
+        batch = queue_.Take(now, tasks);
         if (batch.has_value()) break;
         const std::optional<base::Clock::TimePoint> next = queue_.NextTime();
         if (next.has_value()) {
@@ -130,41 +135,41 @@ void Batcher::Work() {
         counters_.flushed_idle += batch->reason == FlushReason::kIdle;
       }
     }
-    RunBatch(std::move(*batch));
+    RunBatch(backend, std::move(*batch));
   }
 }
 
-std::vector<absl::StatusOr<models::RowResult>> Batcher::EvaluateRows(
-    const Batch& batch) {
+static std::vector<absl::StatusOr<models::RowResult>> EvaluateRows(
+    models::Backend* backend, const Batch& batch) {
   std::vector<models::Row> rows;
   for (const Piece& piece : batch.pieces) {
     rows.push_back(piece.round->request.rows[piece.row]);
   }
   return RunRows<models::RowResult>(
-      rows, [this](auto some) { return backend_->Evaluate(some); });
+      rows, [backend](auto some) { return backend->Evaluate(some); });
 }
 
-std::vector<absl::StatusOr<models::RowGradient>> Batcher::DifferentiateRows(
-    const Batch& batch) {
+static std::vector<absl::StatusOr<models::RowGradient>> DifferentiateRows(
+    models::Backend* backend, const Batch& batch) {
   std::vector<models::GradientRow> rows;
   for (const Piece& piece : batch.pieces) {
     rows.push_back(piece.round->request.gradient_rows[piece.row]);
   }
   return RunRows<models::RowGradient>(
-      rows, [this](auto some) { return backend_->Gradients(some); });
+      rows, [backend](auto some) { return backend->Gradients(some); });
 }
 
-void Batcher::RunBatch(Batch batch) {
+void Batcher::RunBatch(models::Backend* backend, Batch batch) {
   if (batch.task != nullptr) {
-    batch.task(*backend_);
+    batch.task(*backend);
     return;
   }
   std::vector<absl::StatusOr<models::RowResult>> results;
   std::vector<absl::StatusOr<models::RowGradient>> gradients;
   if (batch.gradients) {
-    gradients = DifferentiateRows(batch);
+    gradients = DifferentiateRows(backend, batch);
   } else {
-    results = EvaluateRows(batch);
+    results = EvaluateRows(backend, batch);
   }
   std::vector<std::shared_ptr<Round>> finished;
   {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,8 +21,9 @@ struct BatcherOptions {
   std::chrono::microseconds window{200};  // counted from the oldest row
 };
 
-// Thread-safe. One worker thread owns the backend from construction to Stop;
-// replies are handed out on it.
+// Thread-safe. One worker thread per backend owns it from construction to Stop;
+// replies are handed out on these threads. The backends are of one model and
+// give the same numbers; tasks run on the first alone.
 //
 // A batch that fails is run again row by row, so one bad row fails its own
 // request and no other.
@@ -30,11 +32,19 @@ class Batcher {
   // Must not block.
   using OnReply = std::function<void(Ticket, Reply)>;
 
-  // `backend` outlives the batcher.
-  Batcher(models::Backend* backend,
+  // The backends, at least one, outlive the batcher.
+  Batcher(std::vector<models::Backend*> backends,
           const BatcherOptions& options,
           OnReply on_reply,
           const base::Clock* clock = base::Clock::Real());
+  Batcher(models::Backend* backend,
+          const BatcherOptions& options,
+          OnReply on_reply,
+          const base::Clock* clock = base::Clock::Real())
+      : Batcher(std::vector<models::Backend*>(1, backend),
+                options,
+                std::move(on_reply),
+                clock) {}
   ~Batcher();
 
   // A search lives from Add to Remove; see BatchQueue. After Remove returns,
@@ -46,25 +56,20 @@ class Batcher {
   // One reply per request, unless its client was removed or the batcher
   // stopped. At least one row.
   void Submit(Request request);
-  // Runs `task` on the worker, in turn with the batches: `cost` as rows x
+  // Runs `task` on a worker, in turn with the batches: `cost` as rows x
   // positions. Dropped when the batcher stops.
   void Run(ClientId client, int64_t cost, Task task);
 
-  // Drops what is queued and joins the worker after its present batch.
-  // Idempotent; not from the worker.
+  // Drops what is queued and joins the workers after their present batches.
+  // Idempotent; not from a worker.
   void Stop();
 
   BatchCounters counters() const;
 
  private:
-  void Work();
-  void RunBatch(Batch batch);
-  std::vector<absl::StatusOr<models::RowResult>> EvaluateRows(
-      const Batch& batch);
-  std::vector<absl::StatusOr<models::RowGradient>> DifferentiateRows(
-      const Batch& batch);
+  void Work(models::Backend* backend, bool tasks);
+  void RunBatch(models::Backend* backend, Batch batch);
 
-  models::Backend* const backend_;
   const OnReply on_reply_;
   const base::Clock* const clock_;
 
@@ -74,7 +79,7 @@ class Batcher {
   BatchCounters counters_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 
-  std::thread worker_;  // last: the rest is there before it starts
+  std::vector<std::thread> workers_;  // last: the rest is there before
 };
 
 }  // namespace spar::schedule

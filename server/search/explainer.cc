@@ -41,14 +41,22 @@ schedule::BatcherOptions BatcherOptionsOf(const ExplainerOptions& options) {
   return batcher;
 }
 
+std::vector<models::Backend*> Lent(
+    const std::vector<std::unique_ptr<models::Backend>>& backends) {
+  std::vector<models::Backend*> lent;
+  for (const auto& backend : backends) lent.push_back(backend.get());
+  return lent;
+}
+
 class ExplainerImpl final : public Explainer {
  public:
-  ExplainerImpl(std::unique_ptr<models::Backend> backend,
+  ExplainerImpl(std::vector<std::unique_ptr<models::Backend>> backends,
                 const ExplainerOptions& options)
       : options_(options),
-        backend_(std::move(backend)),
+        backends_(std::move(backends)),
+        backend_(backends_.front().get()),
         loop_(SubjectOf(*backend_)),
-        batcher_(backend_.get(),
+        batcher_(Lent(backends_),
                  BatcherOptionsOf(options),
                  [this](schedule::Ticket ticket, schedule::Reply reply) {
                    loop_.Deliver(ticket, std::move(reply));
@@ -223,7 +231,8 @@ class ExplainerImpl final : public Explainer {
   }
 
   const ExplainerOptions options_;
-  const std::unique_ptr<models::Backend> backend_;
+  const std::vector<std::unique_ptr<models::Backend>> backends_;
+  models::Backend* const backend_;  // the first: for what all agree on
   std::atomic<SearchId> last_id_{0};
   std::atomic<schedule::ClientId> last_passing_{0};
   SearchLoop loop_;
@@ -233,8 +242,16 @@ class ExplainerImpl final : public Explainer {
 }  // namespace
 
 std::unique_ptr<Explainer> Explainer::Make(
+    std::vector<std::unique_ptr<models::Backend>> backends,
+    const ExplainerOptions& options) {
+  return std::make_unique<ExplainerImpl>(std::move(backends), options);
+}
+
+std::unique_ptr<Explainer> Explainer::Make(
     std::unique_ptr<models::Backend> backend, const ExplainerOptions& options) {
-  return std::make_unique<ExplainerImpl>(std::move(backend), options);
+  std::vector<std::unique_ptr<models::Backend>> backends;
+  backends.push_back(std::move(backend));
+  return Make(std::move(backends), options);
 }
 
 }  // namespace spar::search

@@ -1,6 +1,6 @@
 // L3. Answers questions about one resident model.
 //
-// Owns the model's device worker and batcher (server/schedule) and its search
+// Owns the model's device workers and batcher (server/schedule) and its search
 // loop. The service layer sees this class and explanation.h, nothing else.
 #pragma once
 
@@ -70,6 +70,11 @@ class Explainer {
       std::function<void(absl::StatusOr<std::vector<models::AblationRow>>)>;
   using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
 
+  // Backends of one model that give the same numbers, at least one: as many
+  // device batches run at a time.
+  static std::unique_ptr<Explainer> Make(
+      std::vector<std::unique_ptr<models::Backend>> backends,
+      const ExplainerOptions& options);
   static std::unique_ptr<Explainer> Make(
       std::unique_ptr<models::Backend> backend,
       const ExplainerOptions& options);

@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -87,6 +89,53 @@ TEST(Batcher, AnswersEachRequestWithItsOwnRowsInOrder) {
   EXPECT_EQ(counters.rows, 21);
   EXPECT_EQ(counters.batches, counters.flushed_full + counters.flushed_window +
                                   counters.flushed_idle);
+}
+
+TEST(Batcher, RunsABatchOnEachBackendAndTasksOnTheFirst) {
+  models::FakeBackend first;
+  models::FakeBackend second;
+  Replies replies;
+  Batcher batcher(std::vector<models::Backend*>{&first, &second}, {},
+                  replies.Sink());
+  batcher.Add(1);
+  batcher.Add(2);
+  first.Hold();
+  second.Hold();
+  for (int client = 1; client <= 2; ++client) {
+    Request request = RequestOf(client, client, {ARow(first, {client, 5})});
+    request.sharing = Sharing::kApart;
+    batcher.Submit(std::move(request));
+  }
+  first.AwaitHeld();
+  second.AwaitHeld();  // both at once
+  std::mutex mutex;
+  std::condition_variable ran;
+  models::Backend* where = nullptr;
+  batcher.Run(3, 1, [&](models::Backend& backend) {
+    std::lock_guard<std::mutex> lock(mutex);
+    where = &backend;
+    ran.notify_all();
+  });
+  second.Release();
+  // The free worker takes further rows, and leaves the task alone.
+  while (!replies.Has(1) && !replies.Has(2)) std::this_thread::yield();
+  const Ticket left = replies.Has(1) ? 2 : 1;
+  Request request = RequestOf(4, 4, {ARow(first, {4, 5})});
+  request.sharing = Sharing::kApart;
+  batcher.Submit(std::move(request));
+  ASSERT_TRUE(replies.Await(4).status.ok());
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    EXPECT_EQ(where, nullptr);
+  }
+  EXPECT_FALSE(replies.Has(left));
+  first.Release();
+  EXPECT_TRUE(replies.Await(left).status.ok());
+  std::unique_lock<std::mutex> lock(mutex);
+  ran.wait(lock, [&] { return where != nullptr; });
+  EXPECT_EQ(where, &first);
+  EXPECT_EQ(first.counters().rows, 1);
+  EXPECT_EQ(second.counters().rows, 2);
 }
 
 TEST(Batcher, ABadRowFailsItsOwnRequestOnly) {

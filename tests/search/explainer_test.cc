@@ -95,6 +95,31 @@ TEST(Explainer, TenSearchesAtOnceShareBatchesAndAnswerAsAlone) {
                                   together.flushed_idle);
 }
 
+TEST(Explainer, TwoBackendsGiveTheAnswersOfOne) {
+  models::FakeBackendOptions options = ToyOptions(kModelSeed);
+  options.batch_noise = 0.9 * options.noise_floor;
+  const Model one = MakeModel(options);
+  std::vector<std::unique_ptr<models::Backend>> two;
+  two.push_back(std::make_unique<models::FakeBackend>(options));
+  two.push_back(std::make_unique<models::FakeBackend>(options));
+  const auto explainer = Explainer::Make(std::move(two), {});
+  std::vector<Asked> asked(10);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(explainer
+                    ->Start(AQuestion(i, Mode::kSufficient), asked[i].OnEvent(),
+                            asked[i].OnDone())
+                    .ok());
+  }
+  for (int i = 0; i < 10; ++i) {
+    const auto alone =
+        AskAndWait(*one.explainer, AQuestion(i, Mode::kSufficient));
+    const auto answer = asked[i].Result();
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(Bytes(*answer), Bytes(*alone)) << i;
+  }
+}
+
 TEST(Explainer, AnswersTheSameQuestionWithTheSameBytes) {
   for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
     std::string first;

@@ -53,6 +53,7 @@ TEST_F(ConfigTest, HasTheDocumentedDefaults) {
   EXPECT_EQ(serve.backend.device, "cpu");
   EXPECT_EQ(serve.backend.dtype, "float32");
   EXPECT_EQ(serve.backend.threads, 0);
+  EXPECT_EQ(serve.backend.workers, 0);
   EXPECT_EQ(serve.drain_seconds, 10);
   EXPECT_TRUE(serve.reflection);
   const search::ExplainerOptions defaults;
