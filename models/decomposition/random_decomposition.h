@@ -24,8 +24,8 @@ DecompositionSpec RandomDecompositionSpec(
 
 struct RandomDecompositionOptions {
   uint64_t seed = 0;
-  // Where the logits of the CI function lie; they spread by about one. -2.6
-  // leaves about one subcomponent in 200 alive.
+  // Where the logits of the CI function lie. They spread by about one, behind a
+  // deep transformer by a few. The lower, the fewer are alive.
   double logit_center = 0.4;
 };
 

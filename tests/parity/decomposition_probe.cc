@@ -4,12 +4,17 @@
 //   spar_decomposition_probe < QUESTIONS.json > ANSWERS.json
 //
 // QUESTIONS: [{"model", "decomposition", "dtype", "prompts": [[id..]..],
-//   "threshold"}..]
-// ANSWERS: [{"error"} or {"digest", "identity_error", "names": [module..],
+//   "threshold", "summary": true to leave out all lists}..]
+// ANSWERS: [{"error"} or {"digest", "identity_error", "memory_bytes",
+//   "process_bytes", "load_seconds", "importances_seconds", "alive": of all
+//   subcomponents at all positions above the threshold, "names": [module..],
 //   "weight_norm", "delta_norm": [..by module], "component_norms": [[..]..],
 //   "a", "z", "lower", "upper": [[[..C]..tokens]..modules],
 //   "sparse": [[{"begin", "component", "importance", "activation"}..modules]
 //              ..prompts]}..]
+#include <chrono>
+#include <cstdint>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -31,6 +36,34 @@ namespace {
 
 using Json = nlohmann::json;
 using Prompts = std::vector<std::vector<TokenId>>;
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// Memory of the process that no file backs.
+int64_t ProcessBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word != "RssAnon:") continue;
+    int64_t kibibytes = 0;
+    status >> kibibytes;
+    return kibibytes * 1024;
+  }
+  return 0;
+}
+
+size_t CountAlive(const std::vector<PromptImportances>& prompts) {
+  size_t alive = 0;
+  for (const PromptImportances& prompt : prompts) {
+    for (const ModuleImportances& module : prompt.modules) {
+      alive += module.component.size();
+    }
+  }
+  return alive;
+}
 
 Json Rows(const at::Tensor& x) {
   const at::Tensor host = x.to(at::kFloat).contiguous();
@@ -77,23 +110,36 @@ absl::StatusOr<Json> Answer(const Json& question) {
   ASSIGN_OR_RETURN(const at::ScalarType dtype,
                    ParseDtype(question.at("dtype").get<std::string>()));
   const Decoder decoder = LoadDecoder(*snapshot, at::kCPU, at::kFloat);
+  const auto load_start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(const std::unique_ptr<LoadedDecomposition> loaded,
                    LoadedDecomposition::Load("probe", *decomposition, *snapshot,
                                              decoder, dtype));
   const DecompositionInfo& info = loaded->info();
-  Json answer{{"digest", info.digest}, {"identity_error", info.identity_error}};
+  Json answer{{"digest", info.digest},
+              {"identity_error", info.identity_error},
+              {"memory_bytes", info.memory_bytes},
+              {"load_seconds", SecondsSince(load_start)}};
   for (const ModuleMeasures& measures : info.modules) {
     answer["weight_norm"].push_back(measures.weight_norm);
     answer["delta_norm"].push_back(measures.delta_norm);
     answer["component_norms"].push_back(measures.component_norms);
   }
   const auto prompts = question.at("prompts").get<Prompts>();
-  AddDense(decoder, *loaded, prompts, answer);
+  const bool summary = question.value("summary", false);
+  const auto run_start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(
       const std::vector<PromptImportances> sparse,
       ComputeImportances(decoder, *loaded, prompts,
                          {.threshold = question.at("threshold").get<double>()},
-                         /*max_bytes=*/1));
+                         summary ? int64_t{1} << 30 : 1));
+  answer["importances_seconds"] = SecondsSince(run_start);
+  answer["process_bytes"] = ProcessBytes();
+  answer["alive"] = CountAlive(sparse);
+  if (summary) {
+    answer.erase("component_norms");
+    return answer;
+  }
+  AddDense(decoder, *loaded, prompts, answer);
   for (const PromptImportances& prompt : sparse) {
     Json modules = Json::array();
     for (const ModuleImportances& module : prompt.modules) {
