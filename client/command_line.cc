@@ -187,6 +187,12 @@ void AddCommands(CLI::App& app, CommandLine& line) {
       ->add_option("certificate", line.argument,
                    "File of the certificate, or - for standard input")
       ->required();
+  CLI::App* const attribute =
+      add(Command::kAttribute, "attribute",
+          "Show how the parts of the model moved each other directly");
+  AddPrompt(*attribute, line, true);
+  AddAttributeRequest(*attribute, line);
+  AddGraphOutput(*attribute, line);
   const auto add_graph = [&](Command command, const std::string& name,
                              const std::string& help, int least, int most) {
     CLI::App* const sub = add(command, name, help);
@@ -226,7 +232,8 @@ std::optional<CommandLine> ParseCommandLine(int argc,
     app.parse(argc, argv);
     const bool wants_prompt = line.command == Command::kPredict ||
                               line.command == Command::kCrystallize ||
-                              line.command == Command::kAblate;
+                              line.command == Command::kAblate ||
+                              line.command == Command::kAttribute;
     if (wants_prompt && !line.prompt_text && line.prompt_tokens.empty()) {
       throw CLI::RequiredError("prompt or --tokens");
     }

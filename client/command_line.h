@@ -33,6 +33,7 @@ enum class Command {
   kCrystallize,
   kAblate,
   kVerify,
+  kAttribute,
   kGraph,
   kCompare,
   kAggregate,
@@ -74,7 +75,7 @@ struct CommandLine {
   OutputFormat output = OutputFormat::kText;
   ColorWhen color = ColorWhen::kAuto;
 
-  // tokenize, predict, crystallize, ablate: exactly one of the two.
+  // tokenize, predict, crystallize, ablate, attribute: exactly one of the two.
   std::optional<std::string> prompt_text = std::nullopt;  // "-": stdin
   std::vector<int32_t> prompt_tokens = {};
   bool ignore_special_tokens = false;
@@ -96,6 +97,7 @@ struct CommandLine {
   bool always_progress = false;       // also where stderr is no screen
 
   GraphArguments graph = {};
+  v1::AttributeRequest attribute = {};  // but model and prompt
 
   // verify: the certificate to read, "-": stdin. wait: the health service.
   std::string argument = {};

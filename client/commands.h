@@ -12,6 +12,10 @@ int RunPredict(Session& session);
 int RunVerify(Session& session);
 int RunWait(Session& session);
 
+// The graph's strongest paths, its exports and its page. `interrupt` cancels
+// the work on the server.
+int RunAttribute(Session& session, Interrupt& interrupt);
+
 // Saved attribution graphs; none of these asks a server.
 int RunGraph(Session& session);
 int RunCompare(Session& session);

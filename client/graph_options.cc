@@ -26,7 +26,87 @@ std::string ParseExport(const std::string& text, GraphExport* to) {
   return "";
 }
 
+void AddRun(CLI::App& app, v1::AttributeRequest& request) {
+  v1::AttributeOptions& options = *request.mutable_options();
+  app.add_option_function<std::string>(
+      "--decomposition",
+      [&request](const std::string& name) { request.set_decomposition(name); },
+      "Name of a decomposition; heads and neurons by default");
+  AddWords<v1::NormGradient>(
+      app, "--norm",
+      {{"full", v1::NORM_GRADIENT_FULL}, {"frozen", v1::NORM_GRADIENT_FROZEN}},
+      "The norm's whole Jacobian (full, default), or its denominator held "
+      "still",
+      [&options](v1::NormGradient norm) { options.set_norm(norm); });
+  app.add_flag_callback(
+      "--importance-factor",
+      [&options] { options.set_importance_factor(true); },
+      "Multiply each edge by its source's causal importance");
+  AddWords<v1::AttributedRun>(
+      app, "--run",
+      {{"target", v1::ATTRIBUTED_RUN_TARGET},
+       {"importance", v1::ATTRIBUTED_RUN_IMPORTANCE},
+       {"listed", v1::ATTRIBUTED_RUN_LISTED}},
+      "The run taken apart: of the model (target, default), masked by "
+      "importance, or of the listed nodes alone",
+      [&options](v1::AttributedRun run) { options.set_run(run); });
+}
+
+void AddRules(CLI::App& app, v1::AttributeOptions& options) {
+  v1::AttributionNodeRule& nodes = *options.mutable_node_rule();
+  v1::AttributionLogitRule& logits = *options.mutable_logit_rule();
+  v1::AttributionEdgeRule& edges = *options.mutable_edge_rule();
+  app.add_option_function<double>(
+      "--min-importance", [&nodes](double x) { nodes.set_min_importance(x); },
+      "Subcomponents of causal importance above this (0)");
+  app.add_option_function<int32_t>(
+      "--max-subcomponents",
+      [&nodes](int32_t n) { nodes.set_max_subcomponent_count(n); },
+      "The most of a site at one position; 0: all (default)");
+  app.add_option_function<int32_t>(
+      "--max-neurons", [&nodes](int32_t n) { nodes.set_max_neuron_count(n); },
+      "The most neurons of a layer at one position (64)");
+  app.add_option_function<double>(
+      "--min-probability",
+      [&logits](double x) { logits.set_min_probability(x); },
+      "Logits more probable than this (0.01)");
+  app.add_option_function<int32_t>(
+      "--max-logits", [&logits](int32_t n) { logits.set_max_count(n); },
+      "The most logits (10)");
+  app.add_option_function<double>(
+      "--min-edge", [&edges](double x) { edges.set_min_magnitude(x); },
+      "Edges of at least this size (0)");
+  app.add_option_function<int32_t>(
+      "--max-edges", [&edges](int32_t n) { edges.set_max_per_target(n); },
+      "The most edges into one node, the largest; 0: all (default)");
+}
+
 }  // namespace
+
+void AddAttributeRequest(CLI::App& app, CommandLine& line) {
+  v1::AttributeRequest& request = line.attribute;
+  AddRun(app, request);
+  AddRules(app, *request.mutable_options());
+  v1::AttributionQuery& query = *request.mutable_query();
+  // The token is asked about, so the graph must have it.
+  app.add_option_function<std::string>(
+      "--target",
+      [&request](const std::string& token) {
+        request.mutable_query()->mutable_logit()->set_token_text(token);
+        request.mutable_options()->add_logits()->set_token_text(token);
+      },
+      "The token whose logit is asked about; the likeliest by default");
+  app.add_option_function<int32_t>(
+      "--paths", [&query](int32_t n) { query.set_path_count(n); },
+      "How many of the strongest paths (16)");
+  AddWords<v1::PathWeighting>(
+      app, "--paths-by",
+      {{"share", v1::PATH_WEIGHTING_SHARE},
+       {"effect", v1::PATH_WEIGHTING_EFFECT},
+       {"product", v1::PATH_WEIGHTING_PRODUCT}},
+      "What makes a path strong: share (default), effect or product",
+      [&query](v1::PathWeighting by) { query.set_path_weighting(by); });
+}
 
 void AddGraphQuestion(CLI::App& app, CommandLine& line) {
   app.add_option(

@@ -9,6 +9,9 @@ class App;
 
 namespace spar::client {
 
+// What `spar attribute` asks the server for.
+void AddAttributeRequest(CLI::App& app, CommandLine& line);
+
 // What `spar graph` asks about a saved graph.
 void AddGraphQuestion(CLI::App& app, CommandLine& line);
 

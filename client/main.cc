@@ -22,6 +22,8 @@ int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
       return RunAblate(session, interrupt);
     case Command::kVerify:
       return RunVerify(session);
+    case Command::kAttribute:
+      return RunAttribute(session, interrupt);
     case Command::kGraph:
       return RunGraph(session);
     case Command::kCompare:

@@ -192,6 +192,43 @@ absl::Status Client::Ablate(const v1::AblateRequest& request,
   return absl::DataLossError("rows of the stream are missing");
 }
 
+absl::StatusOr<v1::AttributionGraph> Client::Attribute(
+    const v1::AttributeRequest& request,
+    const OnMessage& on_message,
+    std::stop_token stop) {
+  grpc::ClientContext context;
+  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stubs_->explanations.Attribute(&context, request);
+  v1::AttributionGraph graph;
+  int64_t num_edges = 0;
+  v1::AttributeResponse response;
+  while (stream->Read(&response)) {
+    if (on_message) on_message(response);
+    if (response.has_header()) {
+      graph.mutable_header()->Swap(response.mutable_header());
+    } else if (response.has_nodes()) {
+      graph.mutable_nodes()->MergeFrom(response.nodes().nodes());
+    } else if (response.has_edges()) {
+      num_edges += response.edges().sources_size();
+      graph.add_edges()->Swap(response.mutable_edges());
+    } else if (response.has_summary()) {
+      graph.mutable_summary()->Swap(response.mutable_summary());
+    }
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError("the graph was cancelled by its client");
+  }
+  RETURN_IF_ERROR(status);
+  if (!graph.has_header() || !graph.has_summary() ||
+      graph.nodes_size() != graph.header().node_count() ||
+      num_edges != graph.summary().edge_count()) {
+    return absl::DataLossError("the stream ended without the whole graph");
+  }
+  return graph;
+}
+
 absl::Status Client::WaitUntilServing(std::string_view service,
                                       std::chrono::milliseconds timeout) {
   using Response = grpc::health::v1::HealthCheckResponse;

@@ -69,6 +69,15 @@ class Client {
                       const OnAblation& on_message,
                       std::stop_token stop = {});
 
+  using OnMessage = std::function<void(const v1::AttributeResponse&)>;
+  // Calls `on_message` on this thread for every message of the stream, then
+  // returns the whole graph. `stop` as above. kDataLoss when the stream lacks
+  // its header, its summary, or nodes or edges that they count.
+  absl::StatusOr<v1::AttributionGraph> Attribute(
+      const v1::AttributeRequest& request,
+      const OnMessage& on_message,
+      std::stop_token stop = {});
+
   // Waits until grpc.health.v1 says SERVING for `service` ("" is the whole
   // server), also for a server that does not listen yet. kDeadlineExceeded,
   // or kNotFound for an unknown service.

@@ -173,19 +173,6 @@ absl::Status CheckPosition(int32_t position,
       {{"position", Cat(position)}, {"position_count", Cat(length)}});
 }
 
-absl::Status CheckDecomposition(const Backend& backend,
-                                const AblationRequest& request) {
-  const std::string& name = request.decomposition;
-  if (name.empty() || backend.FindDecomposition(name) != nullptr) {
-    return absl::OkStatus();
-  }
-  return base::Error(absl::StatusCode::kNotFound,
-                     Cat("the model has no decomposition '", name, "'"),
-                     {.reason = "DECOMPOSITION_NOT_FOUND",
-                      .field = "decomposition",
-                      .metadata = {{"decomposition", name}}});
-}
-
 int64_t MaskChanges(const std::vector<Intervention>& interventions,
                     size_t length) {
   int64_t changes = 0;

@@ -38,11 +38,6 @@ absl::Status CheckAblation(const ModelInfo& info,
                            const DecompositionSpec* decomposition,
                            const AblationRequest& request);
 
-// kNotFound DECOMPOSITION_NOT_FOUND when the request names one that the backend
-// lacks.
-absl::Status CheckDecomposition(const Backend& backend,
-                                const AblationRequest& request);
-
 // POSITION_OUT_OF_RANGE unless [0, length).
 absl::Status CheckPosition(int32_t position,
                            size_t length,

@@ -17,7 +17,10 @@
 namespace spar::models {
 
 class Ablation;
+class AttributionSink;
 struct AblationRequest;
+struct AttributionRequest;
+struct AttributionSummary;
 
 // What a model is. Sizes are counts.
 struct ModelInfo {
@@ -122,6 +125,13 @@ class Backend {
       std::string_view decomposition,
       std::span<const std::vector<TokenId>> prompts,
       const ImportanceOptions& options) = 0;
+
+  // The attribution graph of one run, streamed to `sink` as it is computed:
+  // models/attribution.h. The sink's error ends the work and is returned.
+  // Errors also kNotFound DECOMPOSITION_NOT_FOUND; kFailedPrecondition
+  // NO_ATTRIBUTION where this backend makes no graphs, as here.
+  virtual absl::StatusOr<AttributionSummary> Attribute(
+      const AttributionRequest& request, AttributionSink& sink);
 };
 
 }  // namespace spar::models

@@ -399,7 +399,7 @@ absl::StatusOr<std::vector<PositionPrediction>> FakeBackend::Predict(
 
 absl::StatusOr<std::unique_ptr<Ablation>> FakeBackend::Ablate(
     const AblationRequest& request) {
-  RETURN_IF_ERROR(CheckDecomposition(*this, request));
+  RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
   RETURN_IF_ERROR(CheckAblation(info_, units_, nullptr, request));
   return MakeFakeAblation(
       units_, request,

@@ -151,4 +151,16 @@ absl::Status CheckRows(const Backend& backend,
   return absl::OkStatus();
 }
 
+absl::Status CheckDecomposition(const Backend& backend,
+                                std::string_view name) {
+  if (name.empty() || backend.FindDecomposition(name) != nullptr) {
+    return absl::OkStatus();
+  }
+  return base::Error(absl::StatusCode::kNotFound,
+                     Cat("the model has no decomposition '", name, "'"),
+                     {.reason = "DECOMPOSITION_NOT_FOUND",
+                      .field = "decomposition",
+                      .metadata = {{"decomposition", std::string(name)}}});
+}
+
 }  // namespace spar::models

@@ -35,4 +35,8 @@ absl::Status CheckTokens(const ModelInfo& info,
                          std::span<const TokenId> tokens,
                          std::string_view field);
 
+// kNotFound DECOMPOSITION_NOT_FOUND when the backend lacks the one of this
+// name. An empty name asks for none.
+absl::Status CheckDecomposition(const Backend& backend, std::string_view name);
+
 }  // namespace spar::models

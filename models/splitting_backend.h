@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/ablation.h"
+#include "models/attribution.h"
 #include "models/backend.h"
 
 namespace spar::models {
@@ -55,6 +56,10 @@ class SplittingBackend final : public Backend {
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override {
     return inner_->Ablate(request);
+  }
+  absl::StatusOr<AttributionSummary> Attribute(
+      const AttributionRequest& request, AttributionSink& sink) override {
+    return inner_->Attribute(request, sink);
   }
 
  private:

@@ -11,6 +11,8 @@
 #include "models/row_check.h"
 #include "models/torch/ablation/torch_ablation.h"
 #include "models/torch/aten.h"
+#include "models/torch/attribution/attribute.h"
+#include "models/torch/attribution/factors.h"
 #include "models/torch/batch_plan.h"
 #include "models/torch/calibration.h"
 #include "models/torch/compaction.h"
@@ -77,6 +79,8 @@ class TorchBackend final : public Backend {
       std::string_view decomposition,
       std::span<const std::vector<TokenId>> prompts,
       const ImportanceOptions& options) override;
+  absl::StatusOr<AttributionSummary> Attribute(const AttributionRequest& request,
+                                               AttributionSink& sink) override;
 
  private:
   absl::Status LoadDecompositions();
@@ -194,6 +198,26 @@ absl::StatusOr<std::vector<PromptImportances>> TorchBackend::Importances(
   return ComputeImportances(decoder_, *decompositions_[index].loaded, prompts,
                             options,
                             std::min(kImportanceBytes, max_batch_bytes_));
+}
+
+absl::StatusOr<AttributionSummary> TorchBackend::Attribute(
+    const AttributionRequest& request, AttributionSink& sink) {
+  RETURN_IF_ERROR(CheckTokens(info_, request.tokens, "tokens"));
+  RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
+  AttributionModel model{.decoder = &decoder_, .max_bytes = max_batch_bytes_};
+  const ResidentDecomposition* const resident = Find(request.decomposition);
+  if (resident == nullptr) return models::Attribute(request, model, sink);
+  const std::vector<ModuleFactors> factors =
+      FactorsOf(resident->decoder->modules());
+  std::vector<at::Tensor> importances;
+  RETURN_IF_ERROR(CatchTorch("causal importances", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(importances, DenseImportances(decoder_, *resident->loaded,
+                                                   request.tokens));
+    return absl::OkStatus();
+  }));
+  model.factors = factors;
+  model.importances = importances;
+  return models::Attribute(request, model, sink);
 }
 
 std::unique_ptr<TorchBackend> TorchBackend::Twin() const {
@@ -393,7 +417,7 @@ const DecompositionSpec* TorchBackend::FindDecomposition(
 
 absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
     const AblationRequest& request) {
-  RETURN_IF_ERROR(CheckDecomposition(*this, request));
+  RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
   RETURN_IF_ERROR(CheckAblation(
       info_, units_, FindDecomposition(request.decomposition), request));
   AblationSubject subject;

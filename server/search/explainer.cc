@@ -18,6 +18,8 @@ namespace {
 
 // Exact rows are float64 and dense: dearer than they look.
 constexpr int64_t kExactRowCost = 8;
+// A graph costs about as much as a few forwards: search.md §5.9.
+constexpr int64_t kAttributionCost = 4;
 
 Subject SubjectOf(models::Backend& backend) {
   Subject subject;
@@ -177,6 +179,46 @@ class ExplainerImpl final : public Explainer {
              PassingClient());
   }
 
+  void Attribute(AttributionQuestion question,
+                 std::stop_token stop,
+                 OnAttribution on_attribution) override {
+    absl::Status status = CheckTokens(question.request.tokens, info());
+    const std::shared_ptr<const void> place = TakeGraphPlace();
+    if (status.ok() && place == nullptr) {
+      status = base::Error(
+          absl::StatusCode::kResourceExhausted,
+          base::Cat("the model holds ", options_.max_graphs,
+                    " attribution graphs, as many as it may; ask again later"),
+          {"TOO_MANY_GRAPHS",
+           "",
+           {{"max_graphs", base::Cat(options_.max_graphs)}}});
+    }
+    if (!status.ok()) {
+      on_attribution(status);
+      return;
+    }
+    const int64_t cost =
+        kAttributionCost * static_cast<int64_t>(question.request.tokens.size());
+    const auto once =
+        std::make_shared<Once<OnAttribution>>(std::move(on_attribution));
+    const auto asked =
+        std::make_shared<AttributionQuestion>(std::move(question));
+    batcher_.Run(PassingClient(), cost,
+                 [asked, stop, once, place](models::Backend& backend) {
+                   absl::StatusOr<Attribution> made =
+                       search::Attribute(backend, *asked, {}, stop);
+                   if (!made.ok()) {
+                     once->Call(made.status());
+                     return;
+                   }
+                   // The graph and its place go together.
+                   auto* const graph = new Attribution(*std::move(made));
+                   std::shared_ptr<const Attribution> held(
+                       graph, [place](const Attribution* it) { delete it; });
+                   once->Call(std::move(held));
+                 });
+  }
+
   BatchCounters batch_counters() const override {
     const schedule::BatchCounters from = batcher_.counters();
     BatchCounters counters;
@@ -209,6 +251,17 @@ class ExplainerImpl final : public Explainer {
     Callback callback_;
   };
 
+  // Given back with the last copy; null when none is left.
+  std::shared_ptr<const void> TakeGraphPlace() {
+    const std::shared_ptr<std::atomic<int>> taken = graphs_;
+    if (++*taken > options_.max_graphs) {
+      --*taken;
+      return nullptr;
+    }
+    return std::shared_ptr<const void>(taken.get(),
+                                       [taken](const void*) { --*taken; });
+  }
+
   // Searches count up from 1, callers that pass by count down from -1.
   schedule::ClientId PassingClient() { return -(++last_passing_); }
 
@@ -235,6 +288,9 @@ class ExplainerImpl final : public Explainer {
   models::Backend* const backend_;  // the first: for what all agree on
   std::atomic<SearchId> last_id_{0};
   std::atomic<schedule::ClientId> last_passing_{0};
+  // Shared with the graphs, which may outlive the explainer.
+  const std::shared_ptr<std::atomic<int>> graphs_ =
+      std::make_shared<std::atomic<int>>(0);
   SearchLoop loop_;
   schedule::Batcher batcher_;
 };

@@ -1,13 +1,15 @@
 // L3. Answers questions about one resident model.
 //
 // Owns the model's device workers and batcher (server/schedule) and its search
-// loop. The service layer sees this class and explanation.h, nothing else.
+// loop. The service layer sees this class, explanation.h and attribution.h,
+// nothing else.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "models/ablation.h"
 #include "models/backend.h"
 #include "models/decomposition_spec.h"
+#include "server/search/attribution.h"
 #include "server/search/explanation.h"
 
 namespace spar::search {
@@ -27,6 +30,7 @@ struct ExplainerOptions {
   int max_searches = 256;             // live at once; Start refuses beyond this
   int max_batch_rows = 64;            // rows of one device batch
   int64_t batch_window_micros = 200;  // counted from the oldest waiting row
+  int max_graphs = 8;  // attribution graphs in the making or still held
 };
 
 enum class CertificateVerdict { kValid, kValidWithBorderline, kInvalid };
@@ -69,6 +73,9 @@ class Explainer {
   using OnAblationRows =
       std::function<void(absl::StatusOr<std::vector<models::AblationRow>>)>;
   using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
+
+  using OnAttribution =
+      std::function<void(absl::StatusOr<std::shared_ptr<const Attribution>>)>;
 
   // Backends of one model that give the same numbers, at least one: as many
   // device batches run at a time.
@@ -118,6 +125,14 @@ class Explainer {
   // kInvalidArgument BAD_CERTIFICATE when it cannot be read.
   virtual void Verify(std::string certificate_json,
                       OnVerification on_verification) = 0;
+
+  // Makes an attribution graph between the batches, and answers the query about
+  // it. It is held, and counts, until the last pointer to it goes. `stop` ends
+  // the work with kCancelled. Errors: those of search::Attribute;
+  // kInvalidArgument as Start; kResourceExhausted TOO_MANY_GRAPHS.
+  virtual void Attribute(AttributionQuestion question,
+                         std::stop_token stop,
+                         OnAttribution on_attribution) = 0;
 
   virtual BatchCounters batch_counters() const = 0;
 };

@@ -1,6 +1,7 @@
 #include "server/service/explanation_service.h"
 
 #include "base/status.h"
+#include "server/service/attribute_call.h"
 #include "server/service/crystallize_call.h"
 #include "server/service/from_proto.h"
 #include "server/service/to_proto.h"
@@ -13,6 +14,12 @@ ExplanationService::Crystallize(grpc::CallbackServerContext* /*context*/,
                                 const v1::CrystallizeRequest* request) {
   return CrystallizeCall::Make(registry_, ledger_,
                                options_.max_queued_event_bytes, *request);
+}
+
+grpc::ServerWriteReactor<v1::AttributeResponse>* ExplanationService::Attribute(
+    grpc::CallbackServerContext* /*context*/,
+    const v1::AttributeRequest* request) {
+  return AttributeCall::Make(registry_, ledger_, *request);
 }
 
 grpc::ServerUnaryReactor* ExplanationService::Verify(

@@ -1,4 +1,5 @@
-// L5. ExplanationService: searches as streams, and the check of certificates.
+// L5. ExplanationService: searches and graphs as streams, and the check of
+// certificates.
 #pragma once
 
 #include "server/service/call_ledger.h"
@@ -25,6 +26,9 @@ class ExplanationService final
   grpc::ServerWriteReactor<v1::CrystallizeResponse>* Crystallize(
       grpc::CallbackServerContext* context,
       const v1::CrystallizeRequest* request) override;
+  grpc::ServerWriteReactor<v1::AttributeResponse>* Attribute(
+      grpc::CallbackServerContext* context,
+      const v1::AttributeRequest* request) override;
   grpc::ServerUnaryReactor* Verify(grpc::CallbackServerContext* context,
                                    const v1::VerifyRequest* request,
                                    v1::VerifyResponse* response) override;

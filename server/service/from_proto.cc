@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "server/service/limits.h"
+#include "server/service/option_check.h"
 
 namespace spar::service {
 namespace {
@@ -17,15 +18,6 @@ using models::TokenId;
 
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
-absl::Status OutOfRange(std::string_view reason,
-                        std::string_view field,
-                        const std::string& value,
-                        std::string_view want) {
-  return base::InvalidArgument(reason, field,
-                               base::Cat(field, " is ", value, ": want ", want),
-                               {{"value", value}, {"want", std::string(want)}});
-}
-
 absl::Status OptionOutOfRange(std::string_view field,
                               const std::string& value,
                               std::string_view want) {
@@ -33,14 +25,12 @@ absl::Status OptionOutOfRange(std::string_view field,
                     want);
 }
 
-// The error, unless `holds`.
 template <typename T>
 absl::Status CheckOption(bool holds,
                          std::string_view field,
                          T value,
                          std::string_view want) {
-  if (holds) return absl::OkStatus();
-  return OptionOutOfRange(field, base::Cat(value), want);
+  return CheckField(holds, base::Cat("options.", field), value, want);
 }
 
 // [low, high]; NaN is outside.
@@ -50,22 +40,6 @@ absl::Status CheckWithin(double value,
                          std::string_view field) {
   return CheckOption(value >= low && value <= high, field, value,
                      base::Cat("[", low, ", ", high, "]"));
-}
-
-template <typename T>
-struct EnumValue {
-  int wire = 0;
-  T value = {};
-};
-
-template <typename T, size_t kSize>
-absl::StatusOr<T> EnumFromProto(const EnumValue<T> (&known)[kSize],
-                                int wire,
-                                std::string_view field) {
-  for (const EnumValue<T>& entry : known) {
-    if (entry.wire == wire) return entry.value;
-  }
-  return OptionOutOfRange(field, base::Cat(wire), "a value of its enum");
 }
 
 // The first entry of each table is the default.
@@ -108,14 +82,6 @@ absl::StatusOr<double> SecondsFromProto(const google::protobuf::Duration& span,
   return static_cast<double>(span.seconds()) + 1e-9 * span.nanos();
 }
 
-absl::Status CheckToken(TokenId token, int vocab_size, std::string_view field) {
-  if (token >= 0 && token < vocab_size) return absl::OkStatus();
-  return base::InvalidArgument(
-      "TOKEN_OUT_OF_RANGE", field,
-      base::Cat(field, " is ", token, ": want [0, ", vocab_size, ")"),
-      {{"token", base::Cat(token)}, {"vocab_size", base::Cat(vocab_size)}});
-}
-
 absl::StatusOr<std::optional<TokenId>> TargetFromProto(
     const v1::CrystallizeRequest& request, const ServedModel& model) {
   const int vocab_size = model.explainer->info().vocab_size;
@@ -125,7 +91,8 @@ absl::StatusOr<std::optional<TokenId>> TargetFromProto(
       return request.target_id();
     case v1::CrystallizeRequest::kTargetText: {
       ASSIGN_OR_RETURN(const TokenId token,
-                       TokenFromText(request.target_text(), *model.tokenizer));
+                       TokenFromText(request.target_text(), *model.tokenizer,
+                                     "target_text"));
       RETURN_IF_ERROR(CheckToken(token, vocab_size, "target_text"));
       return token;
     }
@@ -313,14 +280,14 @@ absl::StatusOr<int> TopKFromProto(const v1::PredictRequest& request,
 absl::StatusOr<search::CrystallizeOptions> OptionsFromProto(
     const v1::CrystallizeOptions& from) {
   search::CrystallizeOptions to;
-  ASSIGN_OR_RETURN(to.mode, EnumFromProto(kModes, from.mode(), "mode"));
-  ASSIGN_OR_RETURN(to.scheme,
-                   EnumFromProto(kSchemes, from.unit_scheme(), "unit_scheme"));
-  ASSIGN_OR_RETURN(to.reference,
-                   EnumFromProto(kReferences, from.reference(), "reference"));
-  ASSIGN_OR_RETURN(
-      to.position_mode,
-      EnumFromProto(kPositionModes, from.position_mode(), "position_mode"));
+  ASSIGN_OR_RETURN(to.mode, EnumFromProto(kModes, from.mode(), "options.mode"));
+  ASSIGN_OR_RETURN(to.scheme, EnumFromProto(kSchemes, from.unit_scheme(),
+                                            "options.unit_scheme"));
+  ASSIGN_OR_RETURN(to.reference, EnumFromProto(kReferences, from.reference(),
+                                               "options.reference"));
+  ASSIGN_OR_RETURN(to.position_mode,
+                   EnumFromProto(kPositionModes, from.position_mode(),
+                                 "options.position_mode"));
   to.pin_first = from.pin_first();
   RETURN_IF_ERROR(ThresholdsFromProto(from, &to));
   RETURN_IF_ERROR(BudgetsFromProto(from, &to));

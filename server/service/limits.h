@@ -19,6 +19,15 @@ inline constexpr size_t kMaxCertificateBytes = 2 * 1024 * 1024;
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1'000;
 
+// Of an Attribute call. The answers about a graph are one message: 16 bytes a
+// node, and search::AttributionLimits bounds the nodes.
+inline constexpr int kMaxNodeRefs = 16'384;
+inline constexpr int kMaxLogitRefs = 1'000;
+inline constexpr int kMaxPaths = 1'000;
+inline constexpr int kDefaultPaths = 16;
+inline constexpr int kMaxNodesPerMessage = 16'384;
+inline constexpr int kMaxEdgesPerMessage = 131'072;
+
 inline constexpr int64_t kMaxSearchSeconds = 7 * 24 * 3600;
 
 // An error travels in HTTP/2 trailers, of which clients accept 8 KiB in all.

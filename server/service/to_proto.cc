@@ -14,12 +14,6 @@ namespace {
 
 constexpr size_t kMaxSentenceBytes = 4'096;
 
-void SetDuration(double seconds, google::protobuf::Duration* to) {
-  const double whole = std::floor(seconds);
-  to->set_seconds(static_cast<int64_t>(whole));
-  to->set_nanos(static_cast<int32_t>((seconds - whole) * 1e9));
-}
-
 v1::Phase PhaseToProto(search::Phase phase) {
   switch (phase) {
     case search::Phase::kBaseline:
@@ -156,6 +150,12 @@ void SetCertificate(const search::Certificate& from,
 }
 
 }  // namespace
+
+void SetDuration(double seconds, google::protobuf::Duration* to) {
+  const double whole = std::floor(seconds);
+  to->set_seconds(static_cast<int64_t>(whole));
+  to->set_nanos(static_cast<int32_t>((seconds - whole) * 1e9));
+}
 
 void ToProto(const ServedModel& model, v1::Model* to) {
   const models::ModelInfo& info = model.explainer->info();

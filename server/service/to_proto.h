@@ -14,6 +14,8 @@
 
 namespace spar::service {
 
+void SetDuration(double seconds, google::protobuf::Duration* to);
+
 void ToProto(const ServedModel& model, v1::Model* to);
 
 void ToProto(models::TokenId token,

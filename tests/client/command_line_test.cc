@@ -38,6 +38,58 @@ TEST(ParseCommandLine, LeavesWhatIsNotSaidToTheServer) {
   EXPECT_FALSE(parsed.line->timeout_seconds.has_value());
 }
 
+TEST(ParseCommandLine, SetsEveryOptionOfAGraph) {
+  const Parsed parsed = Parse({"attribute",
+                               "a prompt",
+                               "--decomposition=vpd",
+                               "--norm=frozen",
+                               "--importance-factor",
+                               "--run=listed",
+                               "--min-importance=0.5",
+                               "--max-subcomponents=3",
+                               "--max-neurons=4",
+                               "--min-probability=0",
+                               "--max-logits=5",
+                               "--min-edge=0.25",
+                               "--max-edges=6",
+                               "--target= her",
+                               "--paths=7",
+                               "--paths-by=effect",
+                               "--export",
+                               "pb=a",
+                               "--export",
+                               "dot=b=c",
+                               "--html=d",
+                               "--html-nodes=9"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->command, Command::kAttribute);
+  const v1::AttributeRequest& request = parsed.line->attribute;
+  const v1::AttributeOptions& options = request.options();
+  EXPECT_EQ(request.decomposition(), "vpd");
+  EXPECT_EQ(options.norm(), v1::NORM_GRADIENT_FROZEN);
+  EXPECT_TRUE(options.importance_factor());
+  EXPECT_EQ(options.run(), v1::ATTRIBUTED_RUN_LISTED);
+  EXPECT_EQ(options.node_rule().min_importance(), 0.5);
+  EXPECT_EQ(options.node_rule().max_subcomponent_count(), 3);
+  EXPECT_EQ(options.node_rule().max_neuron_count(), 4);
+  EXPECT_TRUE(options.logit_rule().has_min_probability());
+  EXPECT_EQ(options.logit_rule().max_count(), 5);
+  EXPECT_EQ(options.edge_rule().min_magnitude(), 0.25);
+  EXPECT_EQ(options.edge_rule().max_per_target(), 6);
+  EXPECT_EQ(options.logits(0).token_text(), " her");
+  EXPECT_EQ(request.query().logit().token_text(), " her");
+  EXPECT_EQ(request.query().path_count(), 7);
+  EXPECT_EQ(request.query().path_weighting(), v1::PATH_WEIGHTING_EFFECT);
+  const GraphArguments& graph = parsed.line->graph;
+  ASSERT_EQ(graph.exports.size(), 2u);
+  EXPECT_EQ(graph.exports[0].format, GraphFormat::kProtobuf);
+  EXPECT_EQ(graph.exports[0].path, "a");
+  EXPECT_EQ(graph.exports[1].format, GraphFormat::kDot);
+  EXPECT_EQ(graph.exports[1].path, "b=c");
+  EXPECT_EQ(graph.html_path, "d");
+  EXPECT_EQ(graph.html_nodes, 9);
+}
+
 TEST(ParseCommandLine, ReadsTheCommandsAboutSavedGraphs) {
   const Parsed graph = Parse({"graph", "a.pb", "--target", "x:1@2", "--source",
                               "y@0", "--paths", "3", "--paths-by", "product"});
@@ -61,7 +113,9 @@ TEST(ParseCommandLine, ReadsTheCommandsAboutSavedGraphs) {
            {"aggregate"},
            {"graph", "a", "--export", "nix=b"},
            {"graph", "a", "--export", "pb"},
-           {"graph", "a", "--export", "pb="}}) {
+           {"graph", "a", "--export", "pb="},
+           {"attribute"},
+           {"attribute", "p", "--norm", "half"}}) {
     const Parsed parsed = Parse(wrong);
     EXPECT_FALSE(parsed.line.has_value()) << wrong[0];
     EXPECT_EQ(parsed.exit_code, kExitUsage);

@@ -105,6 +105,37 @@ class FakeExplanations final : public v1::ExplanationService::Service {
     if (explains) writer->Write(response);
     return grpc::Status::OK;
   }
+
+  // Two nodes and an edge; the header and the summary count as told.
+  int node_count = 2;
+  int edge_count = 1;
+  bool sums_up = true;
+
+  grpc::Status Attribute(
+      grpc::ServerContext* context,
+      const v1::AttributeRequest*,
+      grpc::ServerWriter<v1::AttributeResponse>* writer) override {
+    v1::AttributeResponse response;
+    response.mutable_header()->set_node_count(node_count);
+    writer->Write(response);
+    for (int i = 0; i < 2; ++i) {
+      response.mutable_nodes()->clear_nodes();
+      response.mutable_nodes()->add_nodes()->set_index(i);
+      writer->Write(response);
+    }
+    while (waits_for_cancel && !context->IsCancelled()) {
+      std::this_thread::yield();
+    }
+    saw_cancel = context->IsCancelled();
+    response.mutable_edges()->add_targets(1);
+    response.mutable_edges()->add_source_counts(1);
+    response.mutable_edges()->add_sources(0);
+    response.mutable_edges()->add_values(0.5f);
+    writer->Write(response);
+    response.mutable_summary()->set_edge_count(edge_count);
+    if (sums_up) writer->Write(response);
+    return grpc::Status::OK;
+  }
 };
 
 class ClientTest : public testing::Test {
@@ -129,6 +160,46 @@ class ClientTest : public testing::Test {
   std::unique_ptr<grpc::Server> server_;
   ClientOptions options_;
 };
+
+TEST_F(ClientTest, PutsAGraphTogether) {
+  int num_messages = 0;
+  const auto graph = Client(options_).Attribute(
+      {}, [&](const v1::AttributeResponse&) { ++num_messages; });
+  ASSERT_TRUE(graph.ok()) << graph.status();
+  EXPECT_EQ(num_messages, 5);
+  EXPECT_EQ(graph->header().node_count(), 2);
+  ASSERT_EQ(graph->nodes_size(), 2);
+  EXPECT_EQ(graph->nodes(1).index(), 1);
+  ASSERT_EQ(graph->edges_size(), 1);
+  EXPECT_EQ(graph->edges(0).values(0), 0.5f);
+  EXPECT_EQ(graph->summary().edge_count(), 1);
+}
+
+TEST_F(ClientTest, NoticesWhatAGraphLacks) {
+  explanations_.node_count = 3;
+  EXPECT_TRUE(
+      absl::IsDataLoss(Client(options_).Attribute({}, nullptr).status()));
+  explanations_.node_count = 2;
+  explanations_.edge_count = 2;
+  EXPECT_TRUE(
+      absl::IsDataLoss(Client(options_).Attribute({}, nullptr).status()));
+  explanations_.edge_count = 1;
+  explanations_.sums_up = false;
+  EXPECT_TRUE(
+      absl::IsDataLoss(Client(options_).Attribute({}, nullptr).status()));
+}
+
+TEST_F(ClientTest, CancelsAGraph) {
+  explanations_.waits_for_cancel = true;
+  std::stop_source stop;
+  const auto graph = Client(options_).Attribute(
+      {},
+      [&](const v1::AttributeResponse& message) {
+        if (message.has_nodes()) stop.request_stop();
+      },
+      stop.get_token());
+  EXPECT_TRUE(absl::IsCancelled(graph.status()));
+}
 
 TEST_F(ClientTest, ReadsEveryPageOfModels) {
   models_.names = {"models/a", "models/b", "models/c"};

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tests/search/graph_backend.h"
+
 namespace spar::testing {
 
 absl::StatusOr<search::SearchId> ScriptedExplainer::Start(
@@ -130,6 +132,39 @@ void ScriptedExplainer::End(search::SearchId id,
 std::string ScriptedExplainer::last_certificate() const {
   base::MutexLock lock(mu_);
   return certificate_;
+}
+
+void ScriptedExplainer::Attribute(search::AttributionQuestion question,
+                                  std::stop_token stop,
+                                  OnAttribution on_attribution) {
+  absl::Status refusal;
+  {
+    base::MutexLock lock(mu_);
+    attribution_ = question;
+    refusal = graph_refusal_;
+  }
+  if (!refusal.ok()) {
+    on_attribution(refusal);
+    return;
+  }
+  GraphBackend backend;
+  absl::StatusOr<search::Attribution> made =
+      search::Attribute(backend, question, {}, std::move(stop));
+  if (!made.ok()) {
+    on_attribution(made.status());
+    return;
+  }
+  on_attribution(std::make_shared<const search::Attribution>(*std::move(made)));
+}
+
+void ScriptedExplainer::RefuseGraphs(absl::Status status) {
+  base::MutexLock lock(mu_);
+  graph_refusal_ = std::move(status);
+}
+
+search::AttributionQuestion ScriptedExplainer::last_attribution() const {
+  base::MutexLock lock(mu_);
+  return attribution_;
 }
 
 }  // namespace spar::testing

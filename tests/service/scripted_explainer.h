@@ -46,6 +46,10 @@ class ScriptedExplainer final : public search::Explainer {
   void NextRows(std::shared_ptr<search::AblationTask> task,
                 int max_rows,
                 OnAblationRows on_rows) override;
+  // As an Explainer over GraphBackend would.
+  void Attribute(search::AttributionQuestion question,
+                 std::stop_token stop,
+                 OnAttribution on_attribution) override;
   search::BatchCounters batch_counters() const override;
 
   // The next Start is refused so.
@@ -53,6 +57,11 @@ class ScriptedExplainer final : public search::Explainer {
   // Verify answers so from now on.
   void set_verification(absl::StatusOr<search::Verification> verification);
   void set_batch_counters(const search::BatchCounters& counters);
+
+  // Attribute answers so from now on.
+  void RefuseGraphs(absl::Status status);
+  // The question that Attribute was last given.
+  search::AttributionQuestion last_attribution() const;
 
   // Waits until so many searches have been started; the last one's question.
   search::Question AwaitStart(search::SearchId id);
@@ -82,6 +91,8 @@ class ScriptedExplainer final : public search::Explainer {
       search::Verification{};
   search::BatchCounters counters_ ABSL_GUARDED_BY(mu_);
   std::string certificate_ ABSL_GUARDED_BY(mu_);
+  absl::Status graph_refusal_ ABSL_GUARDED_BY(mu_) = absl::OkStatus();
+  search::AttributionQuestion attribution_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace spar::testing

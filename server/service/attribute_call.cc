@@ -1,0 +1,86 @@
+#include "server/service/attribute_call.h"
+
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "base/status.h"
+#include "server/service/attribution_from_proto.h"
+#include "server/service/errors.h"
+
+namespace spar::service {
+namespace {
+
+constexpr std::string_view kMethod = "spar.v1.ExplanationService/Attribute";
+
+}  // namespace
+
+AttributeCall* AttributeCall::Make(const ModelRegistry* registry,
+                                   CallLedger* ledger,
+                                   const v1::AttributeRequest& request) {
+  std::shared_ptr<AttributeCall> call(new AttributeCall(ledger));
+  call->self_ = call;
+  absl::Status status = ledger->Begin(kMethod);
+  if (status.ok()) status = call->Start(*registry, request);
+  if (!status.ok()) call->End(status);
+  return call.get();
+}
+
+absl::Status AttributeCall::Start(const ModelRegistry& registry,
+                                  const v1::AttributeRequest& request) {
+  ASSIGN_OR_RETURN(model_, registry.Find(request.model(), "model"));
+  ASSIGN_OR_RETURN(question_, AttributionFromProto(request, *model_));
+  std::shared_ptr<AttributeCall> self = self_;
+  model_->explainer->Attribute(
+      question_, stop_.get_token(),
+      [self](absl::StatusOr<std::shared_ptr<const search::Attribution>> graph) {
+        self->OnGraph(std::move(graph));
+      });
+  return absl::OkStatus();
+}
+
+void AttributeCall::OnGraph(
+    absl::StatusOr<std::shared_ptr<const search::Attribution>> graph) {
+  if (!graph.ok()) {
+    End(WithRequestField(graph.status()));
+    return;
+  }
+  messages_.emplace(*std::move(graph), question_, model_,
+                    std::chrono::system_clock::now());
+  Advance();
+}
+
+void AttributeCall::OnWriteDone(bool ok) {
+  if (!ok) stop_.request_stop();
+  Advance();
+}
+
+void AttributeCall::OnCancel() {
+  stop_.request_stop();
+}
+
+void AttributeCall::OnDone() {
+  ledger_->End(kMethod, code_);
+  // Last: may delete *this.
+  std::shared_ptr<AttributeCall> self = std::move(self_);
+}
+
+void AttributeCall::Advance() {
+  if (stop_.stop_requested()) {
+    End(absl::CancelledError("the client cancelled, or its deadline passed"));
+    return;
+  }
+  const bool last = messages_->Next(&response_);
+  if (last) {
+    StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+  } else {
+    StartWrite(&response_);
+  }
+}
+
+void AttributeCall::End(const absl::Status& status) {
+  code_ = static_cast<grpc::StatusCode>(status.code());
+  Finish(ToGrpc(status));
+}
+
+}  // namespace spar::service
