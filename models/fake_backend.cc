@@ -11,6 +11,7 @@
 #include "models/ablation_check.h"
 #include "models/digest.h"
 #include "models/fake_ablation.h"
+#include "models/row_check.h"
 
 namespace spar::models {
 namespace {

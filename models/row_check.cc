@@ -151,8 +151,7 @@ absl::Status CheckRows(const Backend& backend,
   return absl::OkStatus();
 }
 
-absl::Status CheckDecomposition(const Backend& backend,
-                                std::string_view name) {
+absl::Status CheckDecomposition(const Backend& backend, std::string_view name) {
   if (name.empty() || backend.FindDecomposition(name) != nullptr) {
     return absl::OkStatus();
   }

@@ -1,5 +1,6 @@
 #include "server/config.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -48,6 +49,7 @@ struct RawFlags {
   bool no_reflection = false;
   std::vector<std::string> models = {};
   std::vector<std::string> reference_prompts = {};
+  std::vector<std::string> decompositions = {};
   std::string cache_dir = DefaultCacheDir();
   ServeCommand serve;
 
@@ -104,6 +106,15 @@ void AddModelFlags(RawFlags* raw, CLI::App* app) {
                   "NAME=FILE: the reference prompts of a model, one a line; "
                   "repeat for more")
       ->allow_extra_args(false);
+  app->add_option("--decomposition", raw->decompositions,
+                  "MODEL/NAME=FOLDER: load this decomposition of a model as "
+                  "models/MODEL/decompositions/NAME; repeat for more")
+      ->allow_extra_args(false);
+  app->add_option("--decomposition-dtype",
+                  raw->serve.backend.decomposition_dtype,
+                  "what decompositions are stored in: float32 or bfloat16")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
   app->add_flag("--require-all-models", raw->serve.require_all_models,
                 "leave with 1 when a model cannot be loaded, instead of "
                 "serving the others");
@@ -150,6 +161,42 @@ absl::StatusOr<std::pair<std::string, std::string>> SplitPair(
   return std::pair(text.substr(0, equals), text.substr(equals + 1));
 }
 
+// "MODEL/NAME=FOLDER" to the decompositions of its model.
+absl::Status AddDecomposition(const std::string& text,
+                              std::map<std::string, ModelSource>* models) {
+  ASSIGN_OR_RETURN(const auto pair, SplitPair(text, "--decomposition"));
+  const size_t slash = pair.first.find('/');
+  if (slash == pair.first.npos) {
+    return base::InvalidArgument(
+        "BAD_FLAG", "",
+        base::Cat("--decomposition is '", text, "': want MODEL/NAME=FOLDER"));
+  }
+  const std::string model_id = pair.first.substr(0, slash);
+  const DecompositionSource source{.id = pair.first.substr(slash + 1),
+                                   .folder = pair.second};
+  RETURN_IF_ERROR(
+      base::Annotate(service::CheckModelId(source.id), "--decomposition"));
+  const auto model = models->find(model_id);
+  if (model == models->end()) {
+    return base::InvalidArgument("BAD_FLAG", "",
+                                 base::Cat("--decomposition names ", model_id,
+                                           ", which no --model does"));
+  }
+  std::vector<DecompositionSource>& known = model->second.decompositions;
+  for (const DecompositionSource& other : known) {
+    if (other.id != source.id) continue;
+    return base::InvalidArgument("BAD_FLAG", "",
+                                 base::Cat("two decompositions of ", model_id,
+                                           " are named ", source.id));
+  }
+  known.push_back(source);
+  std::sort(known.begin(), known.end(),
+            [](const DecompositionSource& a, const DecompositionSource& b) {
+              return a.id < b.id;
+            });
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<ModelSource>> ModelsOf(const RawFlags& raw) {
   std::map<std::string, ModelSource> models;
   for (const std::string& text : raw.models) {
@@ -171,6 +218,9 @@ absl::StatusOr<std::vector<ModelSource>> ModelsOf(const RawFlags& raw) {
                     ", which no --model does"));
     }
     model->second.reference_prompts = pair.second;
+  }
+  for (const std::string& text : raw.decompositions) {
+    RETURN_IF_ERROR(AddDecomposition(text, &models));
   }
   std::vector<ModelSource> sources;
   for (const auto& [id, source] : models) sources.push_back(source);

@@ -13,17 +13,25 @@
 
 namespace spar {
 
+// A decomposition folder (docs/formats.md), and its name beside its model.
+struct DecompositionSource {
+  std::string id = {};
+  std::filesystem::path folder = {};
+};
+
 struct ModelSource {
   std::string id = {};
   std::filesystem::path folder = {};
   // Empty: the file beside the model, where there is one.
   std::filesystem::path reference_prompts = {};
+  std::vector<DecompositionSource> decompositions = {};  // by id
 };
 
 // How models are loaded.
 struct BackendSettings {
   std::string device = "cpu";
   std::string dtype = "float32";
+  std::string decomposition_dtype = "float32";  // of storage
   int threads = 0;              // of one batch; 0: half of the processors
   int workers = 0;              // batches at a time; 0: two on the CPU
   int64_t max_batch_bytes = 0;  // 0: from the memory that is free at load

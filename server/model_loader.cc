@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/status.h"
+#include "models/decomposition/decomposition.h"
 #include "models/snapshot/reference_prompts.h"
 #include "models/snapshot/snapshot.h"
 #include "models/splitting_backend.h"
@@ -51,11 +53,44 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
+// Every decomposition of the source, opened and checked against its model.
+absl::StatusOr<std::vector<models::NamedDecomposition>> OpenDecompositions(
+    const ModelSource& source,
+    const models::Snapshot& target,
+    const models::SnapshotOptions& options) {
+  std::vector<models::NamedDecomposition> opened;
+  for (const DecompositionSource& decomposition : source.decompositions) {
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<models::Decomposition> folder,
+        models::Decomposition::Open(decomposition.folder, target, options));
+    opened.push_back(
+        {.name = decomposition.id, .decomposition = std::move(folder)});
+  }
+  return opened;
+}
+
+void LogDecompositions(
+    const std::string& model,
+    std::span<const models::DecompositionInfo> decompositions) {
+  for (const models::DecompositionInfo& info : decompositions) {
+    base::LogInfo(base::Cat(
+        "models/", model, "/decompositions/", info.name, ": ",
+        info.spec.modules.size(), " modules, ", info.spec.num_components(),
+        " subcomponents, ", info.memory_bytes, " bytes in ", info.dtype,
+        ", with all masks 1 it differs from its model by ", info.identity_error,
+        ", digest ", std::string_view(info.digest).substr(0, 12)));
+  }
+}
+
 absl::Status LoadInto(const ModelSource& source,
                       const ServeCommand& command,
                       service::ModelRegistry* registry) {
   const auto start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(source, command.backend));
+  const std::span<const models::DecompositionInfo> found =
+      loaded.backends[0]->decompositions();
+  const std::vector<models::DecompositionInfo> decompositions(found.begin(),
+                                                              found.end());
   service::ServedModel served;
   served.id = source.id;
   served.tokenizer = std::move(loaded.tokenizer);
@@ -70,6 +105,7 @@ absl::Status LoadInto(const ModelSource& source,
       std::string_view(info.digest).substr(0, 12));
   RETURN_IF_ERROR(registry->Add(std::move(served)));
   base::LogInfo(about);
+  LogDecompositions(source.id, decompositions);
   return absl::OkStatus();
 }
 
@@ -97,6 +133,9 @@ absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
   options.cache_dir = settings.cache_dir;
   ASSIGN_OR_RETURN(options.reference_prompts,
                    LoadReferencePrompts(source, *loaded.tokenizer));
+  options.decomposition_dtype = settings.decomposition_dtype;
+  ASSIGN_OR_RETURN(options.decompositions,
+                   OpenDecompositions(source, *snapshot, snapshot_options));
   ASSIGN_OR_RETURN(
       std::vector<std::unique_ptr<models::Backend>> backends,
       models::MakeTorchBackends(std::move(snapshot), options, workers));

@@ -37,7 +37,7 @@ constexpr int64_t kImportanceBytes = int64_t{1} << 30;
 constexpr int64_t kCudaBatchBytes = int64_t{4} << 30;
 
 struct ResidentDecomposition {
-  std::unique_ptr<LoadedDecomposition> loaded = nullptr;
+  std::shared_ptr<const LoadedDecomposition> loaded = nullptr;  // of all twins
   std::unique_ptr<DecomposedDecoder> decoder = nullptr;  // the same factors
 };
 
@@ -79,8 +79,8 @@ class TorchBackend final : public Backend {
       std::string_view decomposition,
       std::span<const std::vector<TokenId>> prompts,
       const ImportanceOptions& options) override;
-  absl::StatusOr<AttributionSummary> Attribute(const AttributionRequest& request,
-                                               AttributionSink& sink) override;
+  absl::StatusOr<AttributionSummary> Attribute(
+      const AttributionRequest& request, AttributionSink& sink) override;
 
  private:
   absl::Status LoadDecompositions();
@@ -230,6 +230,13 @@ std::unique_ptr<TorchBackend> TorchBackend::Twin() const {
       std::make_unique<Compaction>(twin->decoder_, kCompactionBytes);
   twin->bare_ = std::make_unique<DecomposedDecoder>(
       twin->decoder_, std::vector<ComponentModule>());
+  twin->decomposition_infos_ = decomposition_infos_;
+  for (const ResidentDecomposition& resident : decompositions_) {
+    twin->decompositions_.push_back(
+        {.loaded = resident.loaded,
+         .decoder = std::make_unique<DecomposedDecoder>(
+             twin->decoder_, resident.loaded->modules())});
+  }
   return twin;
 }
 

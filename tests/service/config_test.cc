@@ -72,6 +72,12 @@ TEST_F(ConfigTest, ReadsEveryFlag) {
                                     "b=y=z",
                                     "--reference-prompts",
                                     "b=p",
+                                    "--decomposition",
+                                    "b/second=f",
+                                    "--decomposition",
+                                    "b/first=g=h",
+                                    "--decomposition-dtype",
+                                    "bfloat16",
                                     "--device",
                                     "cuda:1",
                                     "--dtype",
@@ -97,6 +103,12 @@ TEST_F(ConfigTest, ReadsEveryFlag) {
   ASSERT_EQ(serve.models.size(), 2u);
   EXPECT_EQ(serve.models[1].folder, "y=z");
   EXPECT_EQ(serve.models[1].reference_prompts, "p");
+  EXPECT_TRUE(serve.models[0].decompositions.empty());
+  ASSERT_EQ(serve.models[1].decompositions.size(), 2u);
+  EXPECT_EQ(serve.models[1].decompositions[0].id, "first");
+  EXPECT_EQ(serve.models[1].decompositions[0].folder, "g=h");
+  EXPECT_EQ(serve.models[1].decompositions[1].id, "second");
+  EXPECT_EQ(serve.backend.decomposition_dtype, "bfloat16");
   EXPECT_EQ(serve.backend.device, "cuda:1");
   EXPECT_EQ(serve.backend.dtype, "bfloat16");
   EXPECT_EQ(serve.backend.threads, 3);
@@ -114,6 +126,7 @@ TEST_F(ConfigTest, ReadsTheSameSettingsFromAFile) {
   const ServeCommand serve = Parse({"--config", File(R"({
       "listen": "127.0.0.1:0", "metrics-listen": "127.0.0.1:0",
       "model": {"a": "x", "b": "y"}, "reference-prompts": {"a": "p"},
+      "decomposition": {"b/one": "d"},
       "require-all-models": true, "no-reflection": true, "threads": 2,
       "max-batch-bytes": 4096, "drain-seconds": 3, "cache-dir": ""})")});
   EXPECT_EQ(serve.listen.port, 0);
@@ -121,6 +134,8 @@ TEST_F(ConfigTest, ReadsTheSameSettingsFromAFile) {
   ASSERT_EQ(serve.models.size(), 2u);
   EXPECT_EQ(serve.models[0].reference_prompts, "p");
   EXPECT_EQ(serve.models[1].folder, "y");
+  ASSERT_EQ(serve.models[1].decompositions.size(), 1u);
+  EXPECT_EQ(serve.models[1].decompositions[0].folder, "d");
   EXPECT_TRUE(serve.require_all_models);
   EXPECT_FALSE(serve.reflection);
   EXPECT_EQ(serve.backend.threads, 2);
@@ -163,6 +178,16 @@ TEST_F(ConfigTest, RefusesBadFlags) {
   ExpectRefused({"--model", "A=x"}, "model name 'A'");
   ExpectRefused({"--model", "a=x", "--model", "a=y"}, "two models");
   ExpectRefused({"--model", "a=x", "--reference-prompts", "b=p"}, "b");
+  ExpectRefused({"--model", "a=x", "--decomposition", "a=d"},
+                "MODEL/NAME=FOLDER");
+  ExpectRefused({"--model", "a=x", "--decomposition", "b/n=d"},
+                "which no --model does");
+  ExpectRefused({"--model", "a=x", "--decomposition", "a/N=d"}, "'N'");
+  ExpectRefused({"--model", "a=x", "--decomposition", "a/n=d",
+                 "--decomposition", "a/n=e"},
+                "two decompositions of a are named n");
+  ExpectRefused({"--model", "a=x", "--decomposition-dtype", "float16"},
+                "decomposition-dtype");
   ExpectRefused({"--model", "a=x", "--threads", "1025"}, "threads");
   ExpectRefused({"--model", "a=x", "--max-batch-rows", "0"}, "max-batch-rows");
   ExpectRefused({"--model", "a=x", "--max-batch-bytes", "-1"},
@@ -186,12 +211,27 @@ TEST_F(ConfigTest, TellsEveryFlagInItsHelp) {
   const Command command = ParseCommandLine({"--help"});
   const auto& show = std::get<ShowText>(command);
   EXPECT_EQ(show.exit_code, 0);
-  for (const char* flag :
-       {"--config", "--listen", "--allow-remote", "--metrics-listen",
-        "--no-reflection", "--drain-seconds", "--model", "--reference-prompts",
-        "--require-all-models", "--max-batch-rows", "--batch-window-us",
-        "--max-searches", "--device", "--dtype", "--threads",
-        "--max-batch-bytes", "--cache-dir", "--version", "verify"}) {
+  for (const char* flag : {"--config",
+                           "--listen",
+                           "--allow-remote",
+                           "--metrics-listen",
+                           "--no-reflection",
+                           "--drain-seconds",
+                           "--model",
+                           "--reference-prompts",
+                           "--decomposition",
+                           "--decomposition-dtype",
+                           "--require-all-models",
+                           "--max-batch-rows",
+                           "--batch-window-us",
+                           "--max-searches",
+                           "--device",
+                           "--dtype",
+                           "--threads",
+                           "--max-batch-bytes",
+                           "--cache-dir",
+                           "--version",
+                           "verify"}) {
     EXPECT_NE(show.text.find(flag), std::string::npos) << flag;
   }
 }
