@@ -24,12 +24,7 @@ absl::StatusOr<search::SearchId> ScriptedExplainer::Start(
 }
 
 void ScriptedExplainer::Cancel(search::SearchId id) {
-  {
-    base::MutexLock lock(mu_);
-    searches_[id].cancelled = true;
-    changed_.NotifyAll();
-  }
-  End(id, absl::CancelledError("cancelled"));
+  Finish(id, absl::CancelledError("cancelled"), /*cancelled=*/true);
 }
 
 void ScriptedExplainer::Predict(std::vector<models::TokenId> tokens,
@@ -118,6 +113,12 @@ bool ScriptedExplainer::Emit(search::SearchId id, const search::Event& event) {
 
 void ScriptedExplainer::End(search::SearchId id,
                             absl::StatusOr<search::Explanation> result) {
+  Finish(id, std::move(result), /*cancelled=*/false);
+}
+
+void ScriptedExplainer::Finish(search::SearchId id,
+                               absl::StatusOr<search::Explanation> result,
+                               bool cancelled) {
   OnDone on_done;
   OnEvent on_event;  // dropped outside the lock: it may hold the call's last
                      // reference
@@ -125,6 +126,8 @@ void ScriptedExplainer::End(search::SearchId id,
     base::MutexLock lock(mu_);
     std::swap(on_done, searches_[id].on_done);
     std::swap(on_event, searches_[id].on_event);
+    if (cancelled) searches_[id].cancelled = true;
+    changed_.NotifyAll();
   }
   if (on_done) on_done(std::move(result));
 }

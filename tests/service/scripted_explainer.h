@@ -81,6 +81,10 @@ class ScriptedExplainer final : public search::Explainer {
     bool cancelled = false;
   };
 
+  void Finish(search::SearchId id,
+              absl::StatusOr<search::Explanation> result,
+              bool cancelled);
+
   models::FakeBackend backend_;
 
   mutable base::Mutex mu_;
