@@ -329,6 +329,7 @@ void PrintSpeedUps(const Tables& tables) {
   };
   print("literal", tables.literal);
   print("researcher", tables.researcher);
+  if (tables.literal_with_reuse.costs.empty()) return;
   print("literal_with_reuse", tables.literal_with_reuse);
   print("researcher_with_reuse", tables.researcher_with_reuse);
 }
@@ -370,9 +371,12 @@ absl::Status RunBench(const Settings& settings) {
     };
     RETURN_IF_ERROR(loop(*dense, tables.researcher, &Loop::Researcher));
     RETURN_IF_ERROR(loop(*dense, tables.literal, &Loop::Literal));
-    RETURN_IF_ERROR(
-        loop(*reusing, tables.researcher_with_reuse, &Loop::Researcher));
-    RETURN_IF_ERROR(loop(*reusing, tables.literal_with_reuse, &Loop::Literal));
+    if (!settings.quick) {
+      RETURN_IF_ERROR(
+          loop(*reusing, tables.researcher_with_reuse, &Loop::Researcher));
+      RETURN_IF_ERROR(
+          loop(*reusing, tables.literal_with_reuse, &Loop::Literal));
+    }
     search::Explanation other;
     ASSIGN_OR_RETURN(const Cost assessed_cost,
                      Ours(*full, tokens, search::Mode::kSufficient, &other));
@@ -384,6 +388,7 @@ absl::Status RunBench(const Settings& settings) {
     for (const Table* table :
          {&tables.literal, &tables.researcher, &tables.researcher_with_reuse,
           &tables.ours, &tables.assessed, &tables.grounded}) {
+      if (table->costs.empty()) continue;
       const Cost& each = table->costs.back();
       std::printf("%4.0f/%2.0f %6.0f rows %5.0f fw %8.4f s | ", each.units,
                   each.positions, each.rows, each.forwards, each.seconds);
@@ -393,8 +398,10 @@ absl::Status RunBench(const Settings& settings) {
   }
   tables.literal.Print("literal");
   tables.researcher.Print("researcher");
-  tables.literal_with_reuse.Print("literal_with_reuse");
-  tables.researcher_with_reuse.Print("researcher_with_reuse");
+  if (!settings.quick) {
+    tables.literal_with_reuse.Print("literal_with_reuse");
+    tables.researcher_with_reuse.Print("researcher_with_reuse");
+  }
   tables.ours.Print("ours");
   tables.assessed.Print("ours_assessed");
   tables.grounded.Print("grounded");
@@ -421,7 +428,8 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--threads", settings.threads,
                  "intra-op; 0: as LibTorch does");
-  app.add_flag("--quick", settings.quick, "few prompts, under 40 s");
+  app.add_flag("--quick", settings.quick,
+               "3 prompts, no loops with reuse; under 40 s");
   app.add_flag("--details", settings.details, "a line for every prompt");
   CLI11_PARSE(app, argc, argv);
   if (settings.quick) settings.num_prompts = std::min(settings.num_prompts, 3);
