@@ -208,7 +208,7 @@ class ExplainerImpl final : public Explainer {
                    absl::StatusOr<Attribution> made =
                        search::Attribute(backend, *asked, {}, stop);
                    if (!made.ok()) {
-                     once->Call(made.status());
+                     once->Call(std::move(made).status());
                      return;
                    }
                    // The graph and its place go together.
