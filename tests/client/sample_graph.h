@@ -239,7 +239,8 @@ inline GraphView RandomGraphView(int num_nodes, uint64_t seed) {
     }
   }
   graph.mutable_summary()->set_edge_count(graph.edges(0).sources_size());
-  return Answered(std::move(graph), graph.nodes_size() - 3);
+  const int target = graph.nodes_size() - 3;
+  return Answered(std::move(graph), target);
 }
 
 }  // namespace spar::client
