@@ -39,7 +39,7 @@ bench: build
 format:
 	tools/format.sh
 
-# What .ci/run does after the tests: layers, format, headers, sanitizers, clang.
+# The checks beyond the tests; .ci/run makes all of them but clang-tidy.
 check: setup
 	tools/check.sh
 
