@@ -28,6 +28,14 @@ absl::Status BadSize(std::string_view field,
                                {{"have", Cat(have)}, {"want", Cat(want)}});
 }
 
+absl::Status DecompositionNotFound(std::string_view name) {
+  return base::Error(absl::StatusCode::kNotFound,
+                     Cat("the model has no decomposition '", name, "'"),
+                     {.reason = "DECOMPOSITION_NOT_FOUND",
+                      .field = "decomposition",
+                      .metadata = {{"decomposition", std::string(name)}}});
+}
+
 // What a row and a gradient row have in common.
 absl::Status CheckPrompt(const Backend& backend,
                          const std::shared_ptr<const Prompt>& prompt,
@@ -94,13 +102,7 @@ absl::StatusOr<size_t> CheckImportances(
   const std::span<const DecompositionInfo> all = backend.decompositions();
   size_t index = 0;
   while (index < all.size() && all[index].name != decomposition) ++index;
-  if (index == all.size()) {
-    return base::Error(
-        absl::StatusCode::kNotFound,
-        Cat("the model has no decomposition ", decomposition),
-        {.reason = "DECOMPOSITION_NOT_FOUND",
-         .metadata = {{"decomposition", std::string(decomposition)}}});
-  }
+  if (index == all.size()) return DecompositionNotFound(decomposition);
   const double threshold = options.threshold;
   if (!(threshold >= 0 && threshold <= 1)) {  // true for NaN
     return base::InvalidArgument("THRESHOLD_OUT_OF_RANGE", "threshold",
@@ -155,11 +157,7 @@ absl::Status CheckDecomposition(const Backend& backend, std::string_view name) {
   if (name.empty() || backend.FindDecomposition(name) != nullptr) {
     return absl::OkStatus();
   }
-  return base::Error(absl::StatusCode::kNotFound,
-                     Cat("the model has no decomposition '", name, "'"),
-                     {.reason = "DECOMPOSITION_NOT_FOUND",
-                      .field = "decomposition",
-                      .metadata = {{"decomposition", std::string(name)}}});
+  return DecompositionNotFound(name);
 }
 
 }  // namespace spar::models

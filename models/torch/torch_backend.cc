@@ -24,6 +24,7 @@
 #include "models/torch/means_file.h"
 #include "models/torch/readout.h"
 #include "models/torch/reference_means.h"
+#include "models/torch/resident_decompositions.h"
 #include "models/torch/restricted_forward.h"
 
 namespace spar::models {
@@ -35,11 +36,6 @@ constexpr int64_t kCompactionBytes = int64_t{512} << 20;
 constexpr int64_t kGradientBytes = int64_t{1} << 30;
 constexpr int64_t kImportanceBytes = int64_t{1} << 30;
 constexpr int64_t kCudaBatchBytes = int64_t{4} << 30;
-
-struct ResidentDecomposition {
-  std::shared_ptr<const LoadedDecomposition> loaded = nullptr;  // of all twins
-  std::unique_ptr<DecomposedDecoder> decoder = nullptr;  // the same factors
-};
 
 class TorchBackend final : public Backend {
  public:
@@ -73,7 +69,7 @@ class TorchBackend final : public Backend {
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override;
   std::span<const DecompositionInfo> decompositions() const override {
-    return decomposition_infos_;
+    return decompositions_.infos();
   }
   absl::StatusOr<std::vector<PromptImportances>> Importances(
       std::string_view decomposition,
@@ -85,8 +81,6 @@ class TorchBackend final : public Backend {
  private:
   absl::Status LoadDecompositions();
   absl::Status CheckWeightsFit(at::Device device, at::ScalarType dtype) const;
-  // Null when there is none of this name.
-  const ResidentDecomposition* Find(std::string_view name) const;
   // Null for zero. Throws c10::Error.
   const ReferenceFold* Reference(ReferenceKind kind);
   std::vector<PlannedBatch> Plan(std::span<const Row> rows,
@@ -113,8 +107,7 @@ class TorchBackend final : public Backend {
   std::unique_ptr<DecomposedDecoder> bare_;  // without any decomposition
   std::unique_ptr<ReferenceFold> means_;     // made when first asked for
   std::unique_ptr<DenseChecker> checker_;    // made when first asked for
-  std::vector<ResidentDecomposition> decompositions_;
-  std::vector<DecompositionInfo> decomposition_infos_;  // of each
+  ResidentDecompositions decompositions_;
 };
 
 absl::Status TorchBackend::Load() {
@@ -170,23 +163,8 @@ absl::Status TorchBackend::LoadDecompositions() {
         "BAD_DTYPE", "decomposition_dtype",
         "decompositions are kept in float32 or bfloat16, not in float16");
   }
-  for (const NamedDecomposition& named : options_.decompositions) {
-    for (const DecompositionInfo& other : decomposition_infos_) {
-      if (other.name != named.name) continue;
-      return base::InvalidArgument(
-          "BAD_DECOMPOSITION_NAME", "decompositions",
-          Cat("two decompositions are named ", named.name));
-    }
-    ASSIGN_OR_RETURN(std::unique_ptr<LoadedDecomposition> loaded,
-                     LoadedDecomposition::Load(named.name, *named.decomposition,
-                                               *snapshot_, decoder_, dtype));
-    decomposition_infos_.push_back(loaded->info());
-    auto decoder =
-        std::make_unique<DecomposedDecoder>(decoder_, loaded->modules());
-    decompositions_.push_back(
-        {.loaded = std::move(loaded), .decoder = std::move(decoder)});
-  }
-  return absl::OkStatus();
+  return decompositions_.Load(options_.decompositions, *snapshot_, decoder_,
+                              dtype);
 }
 
 absl::StatusOr<std::vector<PromptImportances>> TorchBackend::Importances(
@@ -195,17 +173,18 @@ absl::StatusOr<std::vector<PromptImportances>> TorchBackend::Importances(
     const ImportanceOptions& options) {
   ASSIGN_OR_RETURN(const size_t index,
                    CheckImportances(*this, decomposition, prompts, options));
-  return ComputeImportances(decoder_, *decompositions_[index].loaded, prompts,
-                            options,
+  return ComputeImportances(decoder_, *decompositions_.at(index).loaded,
+                            prompts, options,
                             std::min(kImportanceBytes, max_batch_bytes_));
 }
 
 absl::StatusOr<AttributionSummary> TorchBackend::Attribute(
     const AttributionRequest& request, AttributionSink& sink) {
-  RETURN_IF_ERROR(CheckTokens(info_, request.tokens, "tokens"));
+  RETURN_IF_ERROR(CheckTokens(info_, request.tokens, "prompt"));
   RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
   AttributionModel model{.decoder = &decoder_, .max_bytes = max_batch_bytes_};
-  const ResidentDecomposition* const resident = Find(request.decomposition);
+  const ResidentDecomposition* const resident =
+      decompositions_.Find(request.decomposition);
   if (resident == nullptr) return models::Attribute(request, model, sink);
   const std::vector<ModuleFactors> factors =
       FactorsOf(resident->decoder->modules());
@@ -230,13 +209,7 @@ std::unique_ptr<TorchBackend> TorchBackend::Twin() const {
       std::make_unique<Compaction>(twin->decoder_, kCompactionBytes);
   twin->bare_ = std::make_unique<DecomposedDecoder>(
       twin->decoder_, std::vector<ComponentModule>());
-  twin->decomposition_infos_ = decomposition_infos_;
-  for (const ResidentDecomposition& resident : decompositions_) {
-    twin->decompositions_.push_back(
-        {.loaded = resident.loaded,
-         .decoder = std::make_unique<DecomposedDecoder>(
-             twin->decoder_, resident.loaded->modules())});
-  }
+  twin->decompositions_ = decompositions_.Twin(twin->decoder_);
   return twin;
 }
 
@@ -409,16 +382,9 @@ absl::StatusOr<std::vector<PositionPrediction>> TorchBackend::Predict(
   return predictions;
 }
 
-const ResidentDecomposition* TorchBackend::Find(std::string_view name) const {
-  for (size_t i = 0; i < decompositions_.size(); ++i) {
-    if (decomposition_infos_[i].name == name) return &decompositions_[i];
-  }
-  return nullptr;
-}
-
 const DecompositionSpec* TorchBackend::FindDecomposition(
     std::string_view name) const {
-  const ResidentDecomposition* const found = Find(name);
+  const ResidentDecomposition* const found = decompositions_.Find(name);
   return found == nullptr ? nullptr : &found->loaded->spec();
 }
 
@@ -430,7 +396,8 @@ absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
   AblationSubject subject;
   subject.model = &decoder_;
   subject.decomposed = bare_.get();
-  const ResidentDecomposition* const resident = Find(request.decomposition);
+  const ResidentDecomposition* const resident =
+      decompositions_.Find(request.decomposition);
   if (resident != nullptr) {
     subject.decomposed = resident->decoder.get();
     subject.sampling = resident->loaded->spec().sampling;

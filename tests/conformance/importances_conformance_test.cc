@@ -201,7 +201,7 @@ TEST_P(ImportancesConformance, RefusesWhatDoesNotFitByField) {
   };
   const absl::Status unknown = refusal("missing", prompts_, 0);
   EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(base::DetailOf(unknown)->reason, "DECOMPOSITION_NOT_FOUND");
+  EXPECT_EQ(reason(unknown), "DECOMPOSITION_NOT_FOUND decomposition");
   EXPECT_EQ(reason(refusal("main", {{1}, {}}, 0)),
             "EMPTY_PROMPT prompts[1].tokens");
   EXPECT_EQ(reason(refusal("main", {{1}, {2, -1}}, 0)),

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "models/ablation.h"
+#include "models/attribution.h"
 #include "tests/conformance/models.h"
 #include "tests/conformance/rows.h"
 
@@ -236,6 +238,37 @@ TEST(TorchBackend, RefusesDevicesAndTypesItDoesNotHave) {
   EXPECT_EQ(reason_of({.dtype = "int8"}), "BAD_DTYPE");
   EXPECT_EQ(reason_of({.reference_prompts = {{1}, {1, 50}}}),
             "TOKEN_OUT_OF_RANGE");
+}
+
+// Whatever is asked about a prompt, a fault in it has one name.
+TEST(TorchBackend, NamesTheFaultOfAPromptAlikeInEveryCall) {
+  class NoSink final : public AttributionSink {
+   public:
+    absl::Status OnNodes(AttributionNodes) override {
+      return absl::InternalError("nothing may be attributed");
+    }
+    absl::Status OnEdges(EdgeBlock) override {
+      return absl::InternalError("nothing may be attributed");
+    }
+  };
+  const NamedModel model = SmallModels()[0];
+  const auto backend = *MakeTorchBackend(
+      MakeRandomSnapshot(model.shape, model.biases, 3), {.num_threads = 1});
+  const auto fault = [](const absl::Status& status) {
+    const auto detail = base::DetailOf(status);
+    return detail.has_value() ? detail->reason + " " + detail->field : "none";
+  };
+  const auto expect = [&](const std::vector<TokenId>& tokens,
+                          const std::string& want) {
+    EXPECT_EQ(fault(backend->Predict(tokens, 3).status()), want);
+    NoSink sink;
+    EXPECT_EQ(fault(backend->Attribute({.tokens = tokens}, sink).status()),
+              want);
+    EXPECT_EQ(fault(backend->Ablate({.tokens = tokens}).status()), want);
+  };
+  expect({}, "EMPTY_PROMPT prompt.tokens");
+  expect({1, 2, -1}, "TOKEN_OUT_OF_RANGE prompt.tokens[2]");
+  expect(std::vector<TokenId>(1000, 1), "PROMPT_TOO_LONG prompt.tokens");
 }
 
 std::string ModelName(const testing::TestParamInfo<NamedModel>& model) {
