@@ -29,16 +29,6 @@ absl::Status CheckWithin(T value, T low, T high, std::string_view field) {
   return OutOfRange(field, Cat(value), Cat("[", low, ", ", high, "]"));
 }
 
-absl::Status CheckToken(const ModelInfo& info,
-                        TokenId token,
-                        std::string_view field) {
-  if (token >= 0 && token < info.vocab_size) return absl::OkStatus();
-  return base::InvalidArgument(
-      "TOKEN_OUT_OF_RANGE", field,
-      Cat(field, " is ", token, ": want [0, ", info.vocab_size, ")"),
-      {{"token", Cat(token)}, {"vocab_size", Cat(info.vocab_size)}});
-}
-
 absl::Status CheckPart(int32_t value,
                        int64_t count,
                        std::string_view field,
@@ -198,8 +188,8 @@ absl::Status CheckAblation(const ModelInfo& info,
     RETURN_IF_ERROR(CheckPosition(request.edits[i].position,
                                   request.tokens.size(),
                                   Cat(field, ".position")));
-    RETURN_IF_ERROR(
-        CheckToken(info, request.edits[i].token, Cat(field, ".token_id")));
+    RETURN_IF_ERROR(CheckToken(request.edits[i].token, info.vocab_size,
+                               Cat(field, ".token_id")));
   }
   if (decomposition == nullptr && request.strategy != MaskStrategy::kTarget) {
     return NoDecomposition("strategy", "this strategy");
@@ -231,7 +221,7 @@ absl::Status CheckAblation(const ModelInfo& info,
   RETURN_IF_ERROR(CheckMaskChanges(request));
   RETURN_IF_ERROR(CheckGeneration(info, request));
   if (request.target.has_value()) {
-    RETURN_IF_ERROR(CheckToken(info, *request.target, "target_id"));
+    RETURN_IF_ERROR(CheckToken(*request.target, info.vocab_size, "target_id"));
   }
   return CheckWithin(request.top_k, 0, kMaxAblationTopK, "top_k");
 }

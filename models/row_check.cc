@@ -9,16 +9,6 @@ namespace {
 
 using base::Cat;
 
-absl::Status CheckToken(const ModelInfo& info,
-                        TokenId token,
-                        std::string_view field) {
-  if (token >= 0 && token < info.vocab_size) return absl::OkStatus();
-  return base::InvalidArgument(
-      "TOKEN_OUT_OF_RANGE", field,
-      Cat("token ", token, ": the vocabulary has ", info.vocab_size),
-      {{"token", Cat(token)}, {"vocab_size", Cat(info.vocab_size)}});
-}
-
 absl::Status BadSize(std::string_view field,
                      std::string_view what,
                      size_t have,
@@ -49,8 +39,8 @@ absl::Status CheckPrompt(const Backend& backend,
   const ModelInfo& info = backend.info();
   RETURN_IF_ERROR(CheckTokens(info, prompt->tokens, Cat(row, ".prompt")));
   if (!own_prediction || prompt->target != kOwnPrediction) {
-    RETURN_IF_ERROR(
-        CheckToken(info, prompt->target, Cat(row, ".prompt.target")));
+    RETURN_IF_ERROR(CheckToken(prompt->target, info.vocab_size,
+                               Cat(row, ".prompt.target")));
   }
   const size_t length = prompt->tokens.size();
   if (static_cast<size_t>(positions.universe()) != length) {
@@ -75,6 +65,14 @@ absl::Status CheckPrompt(const Backend& backend,
 
 }  // namespace
 
+absl::Status CheckToken(TokenId token, int vocab_size, std::string_view field) {
+  if (token >= 0 && token < vocab_size) return absl::OkStatus();
+  return base::InvalidArgument(
+      "TOKEN_OUT_OF_RANGE", field,
+      Cat(field, " is ", token, ": want [0, ", vocab_size, ")"),
+      {{"token", Cat(token)}, {"vocab_size", Cat(vocab_size)}});
+}
+
 absl::Status CheckTokens(const ModelInfo& info,
                          std::span<const TokenId> tokens,
                          std::string_view field) {
@@ -89,7 +87,8 @@ absl::Status CheckTokens(const ModelInfo& info,
          {"max_tokens", Cat(info.context_length)}});
   }
   for (size_t i = 0; i < tokens.size(); ++i) {
-    RETURN_IF_ERROR(CheckToken(info, tokens[i], Cat(path, "[", i, "]")));
+    RETURN_IF_ERROR(
+        CheckToken(tokens[i], info.vocab_size, Cat(path, "[", i, "]")));
   }
   return absl::OkStatus();
 }

@@ -29,6 +29,9 @@ absl::StatusOr<size_t> CheckImportances(
     std::span<const std::vector<TokenId>> prompts,
     const ImportanceOptions& options);
 
+// TOKEN_OUT_OF_RANGE; `field` is the token's path in the request.
+absl::Status CheckToken(TokenId token, int vocab_size, std::string_view field);
+
 // A non-empty prompt of the model's tokens, no longer than its context; `field`
 // names it in errors.
 absl::Status CheckTokens(const ModelInfo& info,

@@ -1,17 +1,15 @@
 #include "models/decomposition/decomposition_writer.h"
 
 #include <cstdint>
-#include <fstream>
 #include <map>
-#include <system_error>
+#include <string>
 #include <utility>
-
-#include <unistd.h>
 
 #include "base/status.h"
 #include "models/decomposition/decomposition_json.h"
 #include "models/decomposition/decomposition_tensors.h"
 #include "models/snapshot/bad_model.h"
+#include "models/snapshot/whole_file.h"
 
 namespace spar::models {
 namespace {
@@ -44,44 +42,17 @@ absl::Status CheckTensors(const std::filesystem::path& folder,
                   {{"tensor", name}});
 }
 
-absl::Status CannotWrite(const std::filesystem::path& path,
-                         std::string_view why) {
-  base::ErrorDetail detail{.reason = "CANNOT_WRITE",
-                           .metadata = {{"file", path.string()}}};
-  return base::Error(absl::StatusCode::kUnavailable,
-                     base::Cat(path.string(), ": ", why), detail);
-}
-
-absl::Status WriteByRename(const std::filesystem::path& path,
-                           const std::string& text) {
-  const std::filesystem::path partial =
-      base::Cat(path.string(), ".", getpid(), ".partial");
-  std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  std::error_code error;
-  if (!file.fail()) {
-    std::filesystem::rename(partial, path, error);
-    if (!error) return absl::OkStatus();
-  }
-  std::error_code ignored;
-  std::filesystem::remove(partial, ignored);
-  return CannotWrite(path, error ? error.message() : "write failed");
-}
-
 }  // namespace
 
 absl::Status WriteDecomposition(const std::filesystem::path& folder,
                                 const DecompositionSpec& spec,
                                 std::vector<NamedTensor> tensors) {
   RETURN_IF_ERROR(CheckTensors(folder, spec, tensors));
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return CannotWrite(folder, error.message());
+  RETURN_IF_ERROR(MakeFolder(folder));
   RETURN_IF_ERROR(WriteSafetensors(folder / "decomposition.safetensors",
                                    std::move(tensors)));
-  return WriteByRename(folder / "decomposition.json",
-                       DecompositionJsonText(spec));
+  return WriteWholeFile(folder / "decomposition.json",
+                        DecompositionJsonText(spec));
 }
 
 }  // namespace spar::models

@@ -1,15 +1,11 @@
 #include "models/snapshot/digest_cache.h"
 
-#include <atomic>
-#include <fstream>
-#include <system_error>
 #include <utility>
-
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/status.h"
 #include "models/digest.h"
+#include "models/snapshot/whole_file.h"
 
 namespace spar::models {
 namespace {
@@ -68,21 +64,13 @@ std::optional<std::string> DigestCache::Find(const std::string& key) const {
 void DigestCache::Keep(const std::string& key,
                        const std::string& digest) const {
   if (folder_.empty()) return;
-  static std::atomic<int> counter = 0;
-  const std::filesystem::path path = EntryPath(key);
-  const std::filesystem::path partial =
-      base::Cat(path.string(), ".", getpid(), ".", counter++, ".partial");
-  std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  std::ofstream file(partial, std::ios::binary);
-  file << EntryText(key, digest);
-  file.close();
-  if (file.good()) std::filesystem::rename(partial, path, error);
-  if (file.fail() || error) {
-    base::LogWarning(base::Cat("cannot keep the weights digest in ",
-                               path.string(), ": ",
-                               error ? error.message() : "write failed"));
-    std::filesystem::remove(partial, error);
+  absl::Status status = MakeFolder(folder_);
+  if (status.ok()) {
+    status = WriteWholeFile(EntryPath(key), EntryText(key, digest));
+  }
+  if (!status.ok()) {
+    base::LogWarning(
+        base::Cat("cannot keep the weights digest: ", base::MessageOf(status)));
   }
 }
 

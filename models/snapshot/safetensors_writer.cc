@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <fstream>
 #include <set>
-#include <system_error>
+#include <string_view>
 
 #include "nlohmann/json.hpp"
-#include <unistd.h>
 
 #include "base/status.h"
 #include "models/snapshot/bad_model.h"
 #include "models/snapshot/utf8.h"
+#include "models/snapshot/whole_file.h"
 
 namespace spar::models {
 namespace {
@@ -65,14 +64,6 @@ std::string HeaderText(std::span<const NamedTensor> tensors) {
   return text;
 }
 
-absl::Status CannotWrite(const std::filesystem::path& path,
-                         std::string_view why) {
-  base::ErrorDetail detail{.reason = "CANNOT_WRITE",
-                           .metadata = {{"file", path.string()}}};
-  return base::Error(absl::StatusCode::kUnavailable,
-                     base::Cat(path.string(), ": ", why), detail);
-}
-
 }  // namespace
 
 absl::Status WriteSafetensors(const std::filesystem::path& path,
@@ -81,25 +72,14 @@ absl::Status WriteSafetensors(const std::filesystem::path& path,
   RETURN_IF_ERROR(CheckTensors(path, tensors));
   const std::string header = HeaderText(tensors);
   const uint64_t header_bytes = header.size();
-  const std::filesystem::path partial =
-      base::Cat(path.string(), ".", getpid(), ".partial");
-  std::ofstream file(partial, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(&header_bytes),
-             sizeof(header_bytes));
-  file << header;
+  std::vector<std::string_view> pieces = {
+      {reinterpret_cast<const char*>(&header_bytes), sizeof(header_bytes)},
+      header};
   for (const NamedTensor& tensor : tensors) {
-    file.write(reinterpret_cast<const char*>(tensor.values.data()),
-               static_cast<std::streamsize>(tensor.values.size_bytes()));
+    pieces.emplace_back(reinterpret_cast<const char*>(tensor.values.data()),
+                        tensor.values.size_bytes());
   }
-  file.close();
-  std::error_code error;
-  if (!file.fail()) {
-    std::filesystem::rename(partial, path, error);
-    if (!error) return absl::OkStatus();
-  }
-  std::error_code ignored;
-  std::filesystem::remove(partial, ignored);
-  return CannotWrite(path, error ? error.message() : "write failed");
+  return WriteWholeFile(path, pieces);
 }
 
 }  // namespace spar::models

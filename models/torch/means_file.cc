@@ -3,13 +3,12 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
-#include <system_error>
-
-#include <unistd.h>
+#include <string_view>
 
 #include "base/log.h"
 #include "base/status.h"
 #include "models/digest.h"
+#include "models/snapshot/whole_file.h"
 #include "models/torch/aten.h"
 
 namespace spar::models {
@@ -75,19 +74,15 @@ void MeansFile::Write(const ReferenceValues& means) const {
     Append(means.heads[layer], body);
     Append(means.neurons[layer], body);
   }
-  std::error_code error;
-  std::filesystem::create_directories(path_.parent_path(), error);
-  const std::filesystem::path unfinished =
-      path_.string() + base::Cat(".", getpid(), ".part");
-  std::ofstream file(unfinished, std::ios::binary);
-  file << Sha256Hex(body) << body;
-  file.close();
-  if (file) std::filesystem::rename(unfinished, path_, error);
-  if (!file || error) {
-    std::error_code ignored;
-    std::filesystem::remove(unfinished, ignored);
-    base::LogWarning(base::Cat("mean activations not kept in ", path_.string(),
-                               ": ", error.message()));
+  absl::Status status = MakeFolder(path_.parent_path());
+  if (status.ok()) {
+    const std::string digest = Sha256Hex(body);
+    const std::string_view pieces[] = {digest, body};
+    status = WriteWholeFile(path_, pieces);
+  }
+  if (!status.ok()) {
+    base::LogWarning(base::Cat("cannot keep the mean activations: ",
+                               base::MessageOf(status)));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "models/row_check.h"
 
 namespace spar::search {
 namespace {
@@ -14,19 +15,6 @@ using Metadata = std::map<std::string, std::string>;
 
 std::string Text(double number) {
   return base::Cat(number);
-}
-
-absl::Status CheckToken(models::TokenId token,
-                        std::string_view field,
-                        const models::ModelInfo& info) {
-  if (token >= 0 && token < info.vocab_size) return absl::OkStatus();
-  const Metadata metadata = {{"token", base::Cat(token)},
-                             {"vocab_size", base::Cat(info.vocab_size)}};
-  return base::InvalidArgument(
-      "TOKEN_OUT_OF_RANGE", field,
-      base::Cat("token ", token, " is outside the vocabulary [0, ",
-                info.vocab_size, ")"),
-      metadata);
 }
 
 // [low, high], or (low, high] where it says so.
@@ -102,8 +90,9 @@ absl::Status CheckTokens(const std::vector<models::TokenId>& tokens,
         metadata);
   }
   for (int64_t i = 0; i < length; ++i) {
-    RETURN_IF_ERROR(CheckToken(tokens[static_cast<size_t>(i)],
-                               base::Cat("prompt.tokens[", i, "]"), info));
+    RETURN_IF_ERROR(models::CheckToken(tokens[static_cast<size_t>(i)],
+                                       info.vocab_size,
+                                       base::Cat("prompt.tokens[", i, "]")));
   }
   return absl::OkStatus();
 }
@@ -113,7 +102,8 @@ absl::Status CheckQuestion(const Question& question,
                            bool has_reference_prompts) {
   RETURN_IF_ERROR(CheckTokens(question.tokens, info));
   if (question.target.has_value()) {
-    RETURN_IF_ERROR(CheckToken(*question.target, "target_id", info));
+    RETURN_IF_ERROR(
+        models::CheckToken(*question.target, info.vocab_size, "target_id"));
   }
   RETURN_IF_ERROR(CheckOptions(question.options));
   if (has_reference_prompts) return absl::OkStatus();

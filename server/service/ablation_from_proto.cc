@@ -9,6 +9,7 @@
 #include "models/ablation_parts.h"
 #include "server/service/from_proto.h"
 #include "server/service/limits.h"
+#include "server/service/option_check.h"
 
 namespace spar::service {
 namespace {
@@ -16,49 +17,21 @@ namespace {
 using base::Cat;
 using models::MaskStrategy;
 
-absl::Status OutOfRange(std::string_view field,
-                        const std::string& value,
-                        const std::string& want) {
-  return base::InvalidArgument("OPTION_OUT_OF_RANGE", field,
-                               Cat(field, " is ", value, ": want ", want),
-                               {{"value", value}, {"want", want}});
-}
-
-absl::StatusOr<MaskStrategy> StrategyFromProto(v1::MaskStrategy strategy) {
-  switch (strategy) {
-    case v1::MASK_STRATEGY_UNSPECIFIED:
-    case v1::MASK_STRATEGY_TARGET:
-      return MaskStrategy::kTarget;
-    case v1::MASK_STRATEGY_UNMASKED:
-      return MaskStrategy::kUnmasked;
-    case v1::MASK_STRATEGY_CAUSAL_IMPORTANCE:
-      return MaskStrategy::kCausalImportance;
-    case v1::MASK_STRATEGY_ROUNDED:
-      return MaskStrategy::kRounded;
-    case v1::MASK_STRATEGY_STOCHASTIC:
-      return MaskStrategy::kStochastic;
-    case v1::MASK_STRATEGY_ADVERSARIAL:
-      return MaskStrategy::kAdversarial;
-    case v1::MASK_STRATEGY_NONE:
-      return MaskStrategy::kNone;
-    default:
-      return OutOfRange("strategy", Cat(static_cast<int>(strategy)),
-                        "a value of its enum");
-  }
-}
-
-absl::StatusOr<models::SweepKind> SweepFromProto(v1::Sweep sweep) {
-  switch (sweep) {
-    case v1::SWEEP_UNSPECIFIED:
-    case v1::SWEEP_EACH:
-      return models::SweepKind::kEach;
-    case v1::SWEEP_CUMULATIVE:
-      return models::SweepKind::kCumulative;
-    default:
-      return OutOfRange("sweep", Cat(static_cast<int>(sweep)),
-                        "a value of its enum");
-  }
-}
+constexpr EnumValue<MaskStrategy> kStrategies[] = {
+    {v1::MASK_STRATEGY_UNSPECIFIED, MaskStrategy::kTarget},
+    {v1::MASK_STRATEGY_TARGET, MaskStrategy::kTarget},
+    {v1::MASK_STRATEGY_UNMASKED, MaskStrategy::kUnmasked},
+    {v1::MASK_STRATEGY_CAUSAL_IMPORTANCE, MaskStrategy::kCausalImportance},
+    {v1::MASK_STRATEGY_ROUNDED, MaskStrategy::kRounded},
+    {v1::MASK_STRATEGY_STOCHASTIC, MaskStrategy::kStochastic},
+    {v1::MASK_STRATEGY_ADVERSARIAL, MaskStrategy::kAdversarial},
+    {v1::MASK_STRATEGY_NONE, MaskStrategy::kNone},
+};
+constexpr EnumValue<models::SweepKind> kSweeps[] = {
+    {v1::SWEEP_UNSPECIFIED, models::SweepKind::kEach},
+    {v1::SWEEP_EACH, models::SweepKind::kEach},
+    {v1::SWEEP_CUMULATIVE, models::SweepKind::kCumulative},
+};
 
 // Ranges are written out; each entry is checked here, where its place in the
 // request is known.
@@ -86,7 +59,7 @@ absl::StatusOr<std::vector<models::Intervention>> InterventionsFromProto(
                                             Cat(path, ".position")));
     }
     if (interventions.size() + parts.size() > models::kMaxInterventions) {
-      return OutOfRange(field,
+      return OutOfRange("OPTION_OUT_OF_RANGE", field,
                         Cat("more than ", models::kMaxInterventions, " parts"),
                         Cat("at most ", models::kMaxInterventions));
     }
@@ -125,7 +98,8 @@ absl::StatusOr<models::AblationRequest> AblationFromProto(
   models::AblationRequest to;
   ASSIGN_OR_RETURN(to.tokens, TokensFromProto(request.prompt(), model));
   to.decomposition = request.decomposition();
-  ASSIGN_OR_RETURN(to.strategy, StrategyFromProto(request.strategy()));
+  ASSIGN_OR_RETURN(to.strategy,
+                   EnumFromProto(kStrategies, request.strategy(), "strategy"));
   to.threshold = request.threshold();
   if (request.sample_count() != 0) to.samples = request.sample_count();
   const v1::AdversaryOptions& adversary = request.adversary();
@@ -146,21 +120,21 @@ absl::StatusOr<models::AblationRequest> AblationFromProto(
   ASSIGN_OR_RETURN(to.swept,
                    InterventionsFromProto(request.swept(), decomposition, model,
                                           to.tokens.size(), "swept"));
-  ASSIGN_OR_RETURN(to.sweep, SweepFromProto(request.sweep()));
+  ASSIGN_OR_RETURN(to.sweep, EnumFromProto(kSweeps, request.sweep(), "sweep"));
   if (request.has_generation()) {
     to.generation.max_tokens = request.generation().max_token_count();
     to.generation.temperature = request.generation().temperature();
     if (to.generation.max_tokens == 0) {
-      return OutOfRange("generation.max_token_count", "0",
-                        Cat("1 to ", models::kMaxGeneratedTokens));
+      return OutOfRange("OPTION_OUT_OF_RANGE", "generation.max_token_count",
+                        "0", Cat("1 to ", models::kMaxGeneratedTokens));
     }
   }
   for (const v1::TokenEdit& edit : request.edits()) {
     to.edits.push_back({.position = edit.position(), .token = edit.token_id()});
   }
   if (request.has_target_text()) {
-    ASSIGN_OR_RETURN(to.target,
-                     TokenFromText(request.target_text(), *model.tokenizer));
+    ASSIGN_OR_RETURN(to.target, TokenFromText(request.target_text(),
+                                              *model.tokenizer, "target_text"));
   } else if (request.has_target_id()) {
     to.target = request.target_id();
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "models/row_check.h"
 #include "server/service/attribution_words.h"
 #include "server/service/from_proto.h"
 #include "server/service/limits.h"
@@ -70,14 +71,14 @@ absl::StatusOr<models::LogitRef> LogitFromProto(
   switch (from.token_case()) {
     case v1::AttributionLogitRef::kTokenId:
       logit.token = from.token_id();
-      RETURN_IF_ERROR(CheckToken(logit.token, bounds.vocab_size,
-                                 base::Cat(field, ".token_id")));
+      RETURN_IF_ERROR(models::CheckToken(logit.token, bounds.vocab_size,
+                                         base::Cat(field, ".token_id")));
       return logit;
     case v1::AttributionLogitRef::kTokenText: {
       const std::string path = base::Cat(field, ".token_text");
       ASSIGN_OR_RETURN(logit.token, TokenFromText(from.token_text(),
                                                   *model.tokenizer, path));
-      RETURN_IF_ERROR(CheckToken(logit.token, bounds.vocab_size, path));
+      RETURN_IF_ERROR(models::CheckToken(logit.token, bounds.vocab_size, path));
       return logit;
     }
     case v1::AttributionLogitRef::TOKEN_NOT_SET:

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "models/row_check.h"
 #include "server/service/limits.h"
 #include "server/service/option_check.h"
 
@@ -87,13 +88,14 @@ absl::StatusOr<std::optional<TokenId>> TargetFromProto(
   const int vocab_size = model.explainer->info().vocab_size;
   switch (request.target_case()) {
     case v1::CrystallizeRequest::kTargetId:
-      RETURN_IF_ERROR(CheckToken(request.target_id(), vocab_size, "target_id"));
+      RETURN_IF_ERROR(
+          models::CheckToken(request.target_id(), vocab_size, "target_id"));
       return request.target_id();
     case v1::CrystallizeRequest::kTargetText: {
       ASSIGN_OR_RETURN(const TokenId token,
                        TokenFromText(request.target_text(), *model.tokenizer,
                                      "target_text"));
-      RETURN_IF_ERROR(CheckToken(token, vocab_size, "target_text"));
+      RETURN_IF_ERROR(models::CheckToken(token, vocab_size, "target_text"));
       return token;
     }
     case v1::CrystallizeRequest::TARGET_NOT_SET:
@@ -150,21 +152,6 @@ absl::Status ThresholdsFromProto(const v1::CrystallizeOptions& from,
 }
 
 }  // namespace
-
-absl::StatusOr<TokenId> TokenFromText(const std::string& text,
-                                      const models::Tokenizer& tokenizer) {
-  constexpr std::string_view kField = "target_text";
-  const models::EncodeOptions bare{.parse_special = true,
-                                   .add_special_tokens = false};
-  ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,
-                   TokensFromText(text, bare, tokenizer, kField));
-  if (tokens.size() == 1) return tokens[0];
-  return base::InvalidArgument(
-      "NOT_ONE_TOKEN", kField,
-      base::Cat(kField, " '", text, "' is ", tokens.size(),
-                " tokens: want exactly one (a leading space may belong to it)"),
-      {{"text", text}, {"token_count", base::Cat(tokens.size())}});
-}
 
 absl::StatusOr<Page> PageFromProto(const v1::ListModelsRequest& request) {
   if (request.page_size() < 0) {
@@ -254,7 +241,7 @@ absl::StatusOr<std::vector<TokenId>> TokensFromProto(const v1::Prompt& prompt,
   const bool from_text = prompt.content_case() == v1::Prompt::kText;
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] >= 0 && tokens[i] < info.vocab_size) continue;
-    return CheckToken(
+    return models::CheckToken(
         tokens[i], info.vocab_size,
         from_text ? "prompt.text" : base::Cat("prompt.tokens.ids[", i, "]"));
   }

@@ -34,10 +34,6 @@ absl::StatusOr<std::vector<models::TokenId>> TokensFromText(
     const models::Tokenizer& tokenizer,
     std::string_view field);
 
-// The one token of `target_text`. TokensFromText's, and NOT_ONE_TOKEN.
-absl::StatusOr<models::TokenId> TokenFromText(
-    const std::string& text, const models::Tokenizer& tokenizer);
-
 // At least one token, each known to the model, no more than its context.
 // EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_RANGE and TokensFromText's.
 absl::StatusOr<std::vector<models::TokenId>> TokensFromProto(

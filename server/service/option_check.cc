@@ -17,14 +17,6 @@ absl::Status OutOfRange(std::string_view reason,
                                {{"value", value}, {"want", std::string(want)}});
 }
 
-absl::Status CheckToken(TokenId token, int vocab_size, std::string_view field) {
-  if (token >= 0 && token < vocab_size) return absl::OkStatus();
-  return base::InvalidArgument(
-      "TOKEN_OUT_OF_RANGE", field,
-      base::Cat(field, " is ", token, ": want [0, ", vocab_size, ")"),
-      {{"token", base::Cat(token)}, {"vocab_size", base::Cat(vocab_size)}});
-}
-
 absl::StatusOr<TokenId> TokenFromText(const std::string& text,
                                       const models::Tokenizer& tokenizer,
                                       std::string_view field) {

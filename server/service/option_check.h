@@ -56,11 +56,6 @@ int EnumToProto(const EnumValue<T> (&known)[kSize], T value) {
   return wire;
 }
 
-// TOKEN_OUT_OF_RANGE.
-absl::Status CheckToken(models::TokenId token,
-                        int vocab_size,
-                        std::string_view field);
-
 // The one token that `text` is. NOT_ONE_TOKEN, and TokensFromText's errors.
 absl::StatusOr<models::TokenId> TokenFromText(
     const std::string& text,
