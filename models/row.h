@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "models/index_set.h"
@@ -34,12 +35,16 @@ struct Prompt {
   TokenId target = 0;                // whose margin is asked, or kOwnPrediction
   ReferenceKind reference = ReferenceKind::kZero;
   PositionMode position_mode = PositionMode::kKeepIds;
+  // What the units are; a decomposition's where they are its subcomponents or
+  // nodes, else empty.
+  UnitSpace space = UnitSpace::kHeadsAndNeurons;
+  std::string decomposition = {};
 };
 
 // The readout is the last prompt position, which `positions` must hold.
 struct Row {
   std::shared_ptr<const Prompt> prompt = nullptr;
-  IndexSet units = {};      // S: universe UnitTable::size()
+  IndexSet units = {};      // S: universe NumUnits(backend, *prompt)
   IndexSet positions = {};  // T: universe tokens.size()
 };
 

@@ -115,15 +115,48 @@ absl::StatusOr<size_t> CheckImportances(
   return index;
 }
 
+absl::StatusOr<int> NumUnits(const Backend& backend,
+                             const Prompt& prompt,
+                             std::string_view field) {
+  const std::string path = Cat(field, ".decomposition");
+  if (prompt.space == UnitSpace::kHeadsAndNeurons) {
+    if (prompt.decomposition.empty()) return backend.units().size();
+    return base::InvalidArgument(
+        "DECOMPOSITION_NOT_WANTED", path,
+        "a decomposition is named, but the units are heads and neurons",
+        {{"decomposition", prompt.decomposition}});
+  }
+  const DecompositionSpec* const spec =
+      backend.FindDecomposition(prompt.decomposition);
+  if (spec == nullptr) {
+    return base::Error(
+        absl::StatusCode::kNotFound,
+        Cat("the model has no decomposition '", prompt.decomposition, "'"),
+        {.reason = "DECOMPOSITION_NOT_FOUND",
+         .field = path,
+         .metadata = {{"decomposition", prompt.decomposition}}});
+  }
+  const int64_t num_units =
+      CountUnits(*spec, prompt.space, static_cast<int>(prompt.tokens.size()));
+  if (num_units <= kMaxUnits) return static_cast<int>(num_units);
+  return base::InvalidArgument(
+      "TOO_MANY_UNITS", Cat(field, ".tokens"),
+      Cat("a prompt of ", prompt.tokens.size(), " tokens has ", num_units,
+          " nodes: at most ", kMaxUnits, " are taken"),
+      {{"units", Cat(num_units)}, {"max_units", Cat(kMaxUnits)}});
+}
+
 absl::Status CheckRows(const Backend& backend, std::span<const Row> rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const std::string field = Cat("rows[", i, "]");
     const Row& row = rows[i];
     RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions,
                                 /*own_prediction=*/true, field));
-    if (row.units.universe() != backend.units().size()) {
-      return BadSize(Cat(field, ".units"), "units of the model",
-                     row.units.universe(), backend.units().size());
+    ASSIGN_OR_RETURN(const int num_units,
+                     NumUnits(backend, *row.prompt, Cat(field, ".prompt")));
+    if (row.units.universe() != num_units) {
+      return BadSize(Cat(field, ".units"), "units", row.units.universe(),
+                     num_units);
     }
   }
   return absl::OkStatus();
@@ -136,10 +169,11 @@ absl::Status CheckRows(const Backend& backend,
     const GradientRow& row = rows[i];
     RETURN_IF_ERROR(CheckPrompt(backend, row.prompt, row.positions,
                                 /*own_prediction=*/false, field));
-    const size_t num_units = backend.units().size();
+    ASSIGN_OR_RETURN(const size_t num_units,
+                     NumUnits(backend, *row.prompt, Cat(field, ".prompt")));
     if (row.masks.size() != num_units) {
-      return BadSize(Cat(field, ".masks"), "units of the model",
-                     row.masks.size(), num_units);
+      return BadSize(Cat(field, ".masks"), "units", row.masks.size(),
+                     num_units);
     }
     for (size_t unit = 0; unit < num_units; ++unit) {
       const float mask = row.masks[unit];

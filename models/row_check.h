@@ -17,9 +17,20 @@ namespace spar::models {
 // universe), READOUT_REMOVED or MASK_OUT_OF_RANGE; kFailedPrecondition
 // NO_REFERENCE_PROMPTS for a mean reference without reference prompts. Fields
 // are paths as "rows[3].prompt.tokens[7]".
+// DECOMPOSITION_NOT_FOUND (kNotFound), DECOMPOSITION_NOT_WANTED (one named
+// without its units) and TOO_MANY_UNITS are of the units' space.
 absl::Status CheckRows(const Backend& backend, std::span<const Row> rows);
 absl::Status CheckRows(const Backend& backend,
                        std::span<const GradientRow> rows);
+
+// Nodes of one prompt, at most: a row is a bit each.
+inline constexpr int64_t kMaxUnits = int64_t{1} << 26;
+
+// The universe of the units of rows on `prompt`. Errors as CheckRows, with
+// `field` before the name of the prompt's own.
+absl::StatusOr<int> NumUnits(const Backend& backend,
+                             const Prompt& prompt,
+                             std::string_view field);
 
 // What Backend::Importances refuses before it runs; the index of the
 // decomposition among the backend's.

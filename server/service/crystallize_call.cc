@@ -51,7 +51,7 @@ absl::Status CrystallizeCall::Start(const ModelRegistry& registry,
                    QuestionFromProto(request, *context_.model));
   search::Explainer& explainer = *context_.model->explainer;
   context_.tokens = question.tokens;
-  context_.num_units = NumUnits(explainer.units(), question.options.scheme);
+  context_.num_units = explainer.units().CountMembers(question.options.scheme);
 
   std::shared_ptr<CrystallizeCall> self = self_;
   ASSIGN_OR_RETURN(

@@ -85,7 +85,7 @@ void SetUnit(models::UnitId id, const models::UnitTable& table, v1::Unit* to) {
   to->set_id(id);
   to->set_name(table.Name(id));
   to->set_layer(unit.layer);
-  to->set_kind(unit.kind == models::UnitKind::kHead ? "head" : "neuron");
+  to->set_kind(std::string(models::UnitKindName(unit.kind)));
   to->set_index(unit.index);
 }
 
@@ -213,16 +213,6 @@ void ToProto(std::span<const models::TokenId> tokens,
           predictions[p].next_token_log_probability);
     }
   }
-}
-
-int NumUnits(const models::UnitTable& units, models::UnitScheme scheme) {
-  int num_units = 0;
-  for (int l = 0; l < units.num_layers(); ++l) {
-    const models::LayerUnits& layer = units.layer(l);
-    if (scheme != models::UnitScheme::kNeuron) num_units += layer.num_heads;
-    if (scheme != models::UnitScheme::kHead) num_units += layer.num_neurons;
-  }
-  return num_units;
 }
 
 void ToProto(const search::Event& event,

@@ -36,9 +36,6 @@ struct AnswerContext {
   int num_units = 0;                         // of the scheme
 };
 
-// Units of the scheme in the whole table.
-int NumUnits(const models::UnitTable& units, models::UnitScheme scheme);
-
 void ToProto(const search::Event& event,
              const AnswerContext& context,
              v1::CrystallizeEvent* to);

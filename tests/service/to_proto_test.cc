@@ -95,16 +95,6 @@ TEST_F(ToProtoTest, TellsEveryPhaseAndVerdictApart) {
   }
 }
 
-TEST_F(ToProtoTest, CountsTheUnitsOfAScheme) {
-  const models::UnitTable& units = explainer_->units();
-  for (const models::UnitScheme scheme :
-       {models::UnitScheme::kHead, models::UnitScheme::kNeuron,
-        models::UnitScheme::kHeadAndNeuron}) {
-    EXPECT_EQ(NumUnits(units, scheme),
-              static_cast<int>(units.Members(scheme).size()));
-  }
-}
-
 TEST_F(ToProtoTest, CarriesTheCertificateAsJsonAndAsFields) {
   search::Explanation explanation;
   explanation.verdict = search::Verdict::kCrystallized;
