@@ -43,7 +43,7 @@ check_tsan() {
 check_asan() {
   build asan
   ctest --test-dir build/asan -j "$jobs" --output-on-failure --no-tests=error \
-    -E '_parity$|_reimplementation$|^verifier$|^spd_import'
+    -E '_parity$|_reimplementation$|^verifier|^spd_import'
 }
 
 check_tidy() {

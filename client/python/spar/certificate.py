@@ -3,10 +3,11 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 MODES = ("SUFFICIENT", "GROUNDED")
-SCHEMES = ("head", "neuron", "head+neuron")
+MODEL_SCHEMES = ("head", "neuron", "head+neuron")
+COMPONENT_SCHEMES = ("subcomponent", "subcomponent+delta", "node", "node+delta")
 REFERENCES = ("zero", "mean")
 POSITION_MODES = ("keep_ids", "reindex")
 
@@ -56,10 +57,17 @@ class Certificate:
     unit_scheme: str
     units: list[int]
     weights_digest: str
+    # Of the decomposition whose units they are; absent for heads and neurons.
+    decomposition_digest: str = ""
 
     @property
     def noise(self):
         return max(0.0, self.tau_acc - self.tau)
+
+    @property
+    def of_components(self):
+        """Whether its units are a decomposition's."""
+        return self.unit_scheme in COMPONENT_SCHEMES
 
     @property
     def grounded(self):
@@ -100,19 +108,23 @@ def read_certificate(text):
         raise Unreadable("not a JSON object")
     values = {}
     for field in fields(Certificate):
+        if field.name not in content and field.default is not MISSING:
+            continue
         if field.name not in content:
             raise Unreadable(f"field {field.name} is missing")
         values[field.name] = _read(field.name, field.type, content[field.name])
     certificate = Certificate(**values)
     for name, allowed in (
         ("mode", MODES),
-        ("unit_scheme", SCHEMES),
+        ("unit_scheme", MODEL_SCHEMES + COMPONENT_SCHEMES),
         ("reference", REFERENCES),
         ("position_mode", POSITION_MODES),
         ("pin_first", (0, 1)),
     ):
         if values[name] not in allowed:
             raise Unreadable(f"field {name} is none of {allowed}")
+    if certificate.of_components != bool(certificate.decomposition_digest):
+        raise Unreadable("field decomposition_digest does not fit unit_scheme")
     if not certificate.tokens:
         raise Unreadable("field tokens is empty")
     del content["digest"]

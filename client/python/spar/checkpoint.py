@@ -56,11 +56,11 @@ def _read_file(path):
     }
 
 
-def read_tensors(folder):
-    """Every tensor in the folder's safetensors files, by name."""
+def read_tensors(folder, file="model.safetensors"):
+    """Every tensor of the file, or of those that its index names, by name."""
     folder = pathlib.Path(folder)
-    index = folder / "model.safetensors.index.json"
-    files = ["model.safetensors"]
+    index = folder / f"{file}.index.json"
+    files = [file]
     if not (folder / files[0]).exists() and index.exists():
         files = sorted(set(json.loads(index.read_text())["weight_map"].values()))
     tensors = {}
@@ -90,8 +90,12 @@ def weights_of(config, tensors):
 
 
 def weights_digest(config, tensors):
+    return tensors_digest(weights_of(config, tensors))
+
+
+def tensors_digest(tensors):
     digest = hashlib.sha256()
-    for name, tensor in sorted(weights_of(config, tensors).items()):
+    for name, tensor in sorted(tensors.items()):
         shape = ",".join(str(extent) for extent in tensor.shape)
         digest.update(f"{name}\0{tensor.dtype}\0{shape}\0".encode())
         digest.update(tensor.data)

@@ -22,19 +22,19 @@ class MeanActivations:
         self._count = np.zeros(num_positions)
         self._sum = {}
 
-    def add(self, kind, layer, values):
+    def count(self, prompts, length):
+        """That so many prompts of this length follow, once for all keys."""
+        self._count[:length] += prompts
+
+    def add(self, key, values):
         """values: [prompt, position, column], of prompts of one length."""
-        prompts, length, columns = values.shape
-        if kind == "head" and layer == 0:
-            self._count[:length] += prompts
-        total = self._sum.setdefault(
-            (kind, layer), np.zeros((len(self._count), columns))
-        )
+        _, length, columns = values.shape
+        total = self._sum.setdefault(key, np.zeros((len(self._count), columns)))
         total[:length] += values.sum(axis=0)
 
-    def at(self, kind, layer, positions):
+    def at(self, key, positions):
         """[..., column] for an array of position ids."""
-        total = self._sum[kind, layer]
+        total = self._sum[key]
         later = self._count[1:].sum()
         pooled = total[1:].sum(axis=0) / max(later, 1)
         table = np.tile(pooled, (positions.max() + 1, 1))
@@ -44,6 +44,18 @@ class MeanActivations:
         return table[positions]
 
 
+def mean_activations(prompts, listen):
+    """MeanActivations of whole prompts, each run by listen(tokens, ids, add)."""
+    mean = MeanActivations(max(len(prompt) for prompt in prompts))
+    for length in sorted({len(prompt) for prompt in prompts}):
+        rows = np.array([p for p in prompts if len(p) == length])
+        for begin in range(0, len(rows), 64):
+            part = rows[begin : begin + 64]
+            mean.count(len(part), length)
+            listen(part, np.tile(np.arange(length), (len(part), 1)), mean.add)
+    return mean
+
+
 class ExactModel:
     """One loaded model. Subclasses run the forward pass.
 
@@ -51,14 +63,23 @@ class ExactModel:
     context_length, attention_modules and mlp_modules (names by layer).
     """
 
-    def run(self, tokens, positions, edit=None, every_position=False):
+    def watch(self, names):
+        """Names of the weights, without ".weight", that `linear` is told of.
+
+        Raises ValueError when the model has no such weight.
+        """
+        raise NotImplementedError
+
+    def run(self, tokens, positions, edit=None, every_position=False, linear=None):
         """Logits, [row, vocab], or [row, position, vocab] if every_position.
 
         tokens, positions: [row, position] integers; positions are the ids that
         the model is told, and rise along a row. Attention is causal; sliding
         windows are measured in those ids. edit(kind, layer, values), where kind
         is "head" or "neuron" and values are [row, position, column], returns
-        what the units hold instead.
+        what the units hold instead. linear(name, x, y) returns what a watched
+        weight gives instead of y = W x + b, both [row, position, column]; of an
+        embedding x are the tokens.
         """
         raise NotImplementedError
 
@@ -84,19 +105,14 @@ class ExactModel:
         ]
 
     def mean_activations(self, prompts):
-        longest = max(len(prompt) for prompt in prompts)
-        mean = MeanActivations(longest)
+        def listen(tokens, positions, add):
+            def edit(kind, layer, values):
+                add((kind, layer), values)
+                return values
 
-        def listen(kind, layer, values):
-            mean.add(kind, layer, values)
-            return values
+            self.run(tokens, positions, edit)
 
-        for length in sorted({len(prompt) for prompt in prompts}):
-            rows = np.array([p for p in prompts if len(p) == length])
-            for begin in range(0, len(rows), 64):
-                part = rows[begin : begin + 64]
-                self.run(part, np.tile(np.arange(length), (len(part), 1)), listen)
-        return mean
+        return mean_activations(prompts, listen)
 
     def restricted_logits(self, tokens, positions, masks, mean=None):
         """[row, vocab] with unit value = mask x own + (1 - mask) x reference.
@@ -115,7 +131,7 @@ class ExactModel:
             mask = mask[:, None, :].astype(np.float64)
             if mean is None:
                 return values * mask
-            return values * mask + mean.at(kind, layer, positions) * (1 - mask)
+            return values * mask + mean.at((kind, layer), positions) * (1 - mask)
 
         return self.run(tokens, positions, restrict)
 

@@ -30,6 +30,8 @@ class SimpleModel(ExactModel):
             raise ValueError(f"model_type {self.family} is not one of {FAMILIES}")
         self._config = config
         self._weights = weights
+        self._watched = frozenset()
+        self._edit_linear = None
         self._rms = self.family != "gpt2_simple"
         self.num_layers = config.get("n_layer", 12)
         self.num_heads = config.get("n_head", 12)
@@ -49,7 +51,18 @@ class SimpleModel(ExactModel):
     def _linear(self, name, x):
         y = x @ self._weights[f"{name}.weight"].T
         bias = self._weights.get(f"{name}.bias")
-        return y if bias is None else y + bias
+        return self._edited(name, x, y if bias is None else y + bias)
+
+    def _edited(self, name, x, y):
+        if self._edit_linear is None or name not in self._watched:
+            return y
+        return self._edit_linear(name, x, y)
+
+    def watch(self, names):
+        unknown = [name for name in names if f"{name}.weight" not in self._weights]
+        if unknown:
+            raise ValueError(f"the model has no weight {unknown[0]}.weight")
+        self._watched = frozenset(names)
 
     def _norm(self, name, x):
         eps = self._config.get("rms_norm_eps", 1e-6)
@@ -112,10 +125,11 @@ class SimpleModel(ExactModel):
             return gate * self._linear(f"{block}.mlp.up_proj", x)
         return _gelu_tanh(self._linear(f"{block}.mlp.c_fc", x))
 
-    def run(self, tokens, positions, edit=None, every_position=False):
+    def run(self, tokens, positions, edit=None, every_position=False, linear=None):
+        self._edit_linear = linear
         tokens, positions = np.asarray(tokens), np.asarray(positions)
         norms = ("rms_1", "rms_2") if self._rms else ("ln_1", "ln_2")
-        x = self._weights["wte.weight"][tokens]
+        x = self._edited("wte", tokens, self._weights["wte.weight"][tokens])
         if not self._rms:
             x = x + self._weights["wpe.weight"][positions]
         for i in range(self.num_layers):

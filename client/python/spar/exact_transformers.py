@@ -87,6 +87,8 @@ class TransformersModel(ExactModel):
         self._model.eval()
         self._config = config
         self._edit = None
+        self._linear = None
+        self._watching = []
         self.num_layers = config.num_hidden_layers
         self.num_heads = config.num_attention_heads
         self.vocab_size = config.vocab_size
@@ -129,6 +131,27 @@ class TransformersModel(ExactModel):
 
         return before
 
+    def watch(self, names):
+        for hook in self._watching:
+            hook.remove()
+        self._watching = []
+        modules = dict(self._model.named_modules())
+        prefix = self._model.base_model_prefix
+        for name in names:
+            module = modules.get(name) or modules.get(f"{prefix}.{name}")
+            if module is None:
+                raise ValueError(f"the model has no weight {name}.weight")
+            self._watching.append(module.register_forward_hook(self._after(name)))
+
+    def _after(self, name):
+        def after(_, inputs, output):
+            if self._linear is None:
+                return None
+            values = self._linear(name, inputs[0].numpy(), output.numpy())
+            return torch.from_numpy(np.ascontiguousarray(values))
+
+        return after
+
     def _masks(self, positions):
         """May read: [row, 1, query, key], by the type of a layer's attention."""
         query, key = positions[:, None, :, None], positions[:, None, None, :]
@@ -142,8 +165,8 @@ class TransformersModel(ExactModel):
         return causal & near
 
     @torch.no_grad()
-    def run(self, tokens, positions, edit=None, every_position=False):
-        self._edit = edit
+    def run(self, tokens, positions, edit=None, every_position=False, linear=None):
+        self._edit, self._linear = edit, linear
         try:
             output = self._model(
                 input_ids=torch.as_tensor(np.asarray(tokens)),
@@ -153,6 +176,6 @@ class TransformersModel(ExactModel):
                 logits_to_keep=0 if every_position else 1,
             )
         finally:
-            self._edit = None
+            self._edit = self._linear = None
         logits = output.logits.numpy()
         return logits if every_position else logits[:, -1]

@@ -1,6 +1,7 @@
 """Verifies a certificate with transformers and numpy alone.
 
-  python client/python/spar_verify.py CERTIFICATE.json MODEL_FOLDER [--json]
+  python client/python/spar_verify.py CERTIFICATE.json MODEL_FOLDER \\
+      [--decomposition FOLDER] [--json]
 
 Nothing is taken from the server but the definitions of docs/certificate.md: the
 weights are digested by hand, and every margin is computed again in float64. The
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 
 from . import checkpoint, verify_identity, verify_margins
 from .certificate import Unreadable, read_certificate
+from .decomposition import read_decomposition
+from .exact_units import make_units
 from .open_model import open_model
 
 VALID = "valid"
@@ -43,11 +46,14 @@ class Report:
         self.findings.append(finding)
 
 
-def verify(text, folder, reference_prompts=None):
+def verify(text, folder, reference_prompts=None, decomposition=None):
     """The Report on a certificate's JSON text.
 
+    decomposition: folder of the one whose subcomponents or nodes the units are.
+
     reference_prompts: token ids of the model's reference prompts, which only a
-    mean reference needs; read from the folder when absent. Raises Unreadable.
+    mean reference needs; read from the folder when absent. Raises Unreadable,
+    and ValueError where a decomposition is missing or of other weights.
     """
     certificate, digest = read_certificate(text)
     report = Report()
@@ -55,13 +61,21 @@ def verify(text, folder, reference_prompts=None):
         report.refute(f"the stated digest is not that of the content, {digest}")
     if certificate.reference == "mean" and reference_prompts is None:
         reference_prompts = checkpoint.reference_prompts(folder)
-    if not verify_identity.check(certificate, folder, reference_prompts, report):
+    factors = None
+    if certificate.of_components:
+        if decomposition is None:
+            raise ValueError("the units are a decomposition's: its folder is wanted")
+        factors = read_decomposition(decomposition, folder)
+    if not verify_identity.check(
+        certificate, folder, reference_prompts, factors, report
+    ):
         return report
     model = open_model(folder)
-    if not verify_identity.check_shape(certificate, model, report):
+    units = make_units(model, certificate, reference_prompts, factors)
+    if not verify_identity.check_shape(certificate, model, units, report):
         return report
-    verify_identity.check_units(certificate, model, report)
-    verify_margins.check(certificate, model, reference_prompts, report)
+    verify_identity.check_units(certificate, units, report)
+    verify_margins.check(certificate, model, units, report)
     return report
 
 
@@ -78,6 +92,12 @@ def _parse(arguments):
         help="token ids of the model's reference prompts, a list of lists; "
         "without it they are read from the folder when they are needed",
     )
+    parser.add_argument(
+        "--decomposition",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="the decomposition whose subcomponents or nodes the units are",
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     return parser.parse_args(arguments)
 
@@ -90,6 +110,7 @@ def main(arguments=None):
             options.certificate.read_text(),
             options.model_folder,
             None if prompts is None else json.loads(prompts.read_text()),
+            options.decomposition,
         )
     except (Unreadable, OSError, ValueError, KeyError, RuntimeError) as error:
         print(f"spar_verify: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ def _sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check(certificate, folder, reference_prompts, report):
+def check(certificate, folder, reference_prompts, decomposition, report):
     """False: another model; nothing else can be said."""
     config = checkpoint.read_config(folder)
     weights = checkpoint.weights_digest(config, checkpoint.read_tensors(folder))
@@ -19,13 +19,13 @@ def check(certificate, folder, reference_prompts, report):
         stated = json.loads(certificate.config_json)
     except ValueError:
         stated = None
-    own = arithmetic.arithmetic_of(folder)
+    meant = arithmetic.arithmetic_of(folder)
     same_config = (
-        arithmetic.same(stated, own)
+        arithmetic.same(stated, meant)
         and canonical_json(stated) == certificate.config_json
     )
     # The stated text where it means the same: its numbers may end differently.
-    config_json = certificate.config_json if same_config else canonical_json(own)
+    config_json = certificate.config_json if same_config else canonical_json(meant)
     digest = _sha256(f'{{"config":{config_json},"weights":"{weights}"}}')
     if digest != certificate.model_digest:
         report.refute(
@@ -47,6 +47,13 @@ def check(certificate, folder, reference_prompts, report):
     if certificate.unit_numbering != 1:
         report.refute(f"unit numbering {certificate.unit_numbering} is not known here")
         return False
+    own = "" if decomposition is None else decomposition.digest
+    if certificate.decomposition_digest != own:
+        report.refute(
+            f"the certificate is of decomposition {certificate.decomposition_digest}, "
+            f"this is {own}"
+        )
+        return False
     return True
 
 
@@ -55,7 +62,7 @@ def _ascends(items, universe):
     return rises and (not items or (items[0] >= 0 and items[-1] < universe))
 
 
-def _shape_problem(c, model):
+def _shape_problem(c, model, units):
     length = len(c.tokens)
     prompts = [c.tokens, [c.target], *c.controls, *c.replacements]
     in_vocabulary = all(
@@ -66,7 +73,7 @@ def _shape_problem(c, model):
     if any(len(tokens) != length for tokens in c.replacements):
         return "a replacement is not as long as the prompt"
     if (
-        not _ascends(c.units, model.num_units)
+        not _ascends(c.units, units.num_units(length))
         or not _ascends(c.positions, length)
         or length - 1 not in c.positions
         or (c.pin_first and 0 not in c.positions)
@@ -98,19 +105,19 @@ def _shape_problem(c, model):
     return None
 
 
-def check_shape(certificate, model, report):
+def check_shape(certificate, model, units, report):
     """False: no rows can be made of it."""
-    problem = _shape_problem(certificate, model)
+    problem = _shape_problem(certificate, model, units)
     if problem is not None:
         report.refute(problem)
     return problem is None
 
 
-def check_units(certificate, model, report):
-    in_scheme = model.units_of(certificate.unit_scheme)
+def check_units(certificate, units, report):
+    in_scheme = units.of_scheme(certificate.unit_scheme, len(certificate.tokens))
     for unit, name in zip(certificate.units, certificate.unit_names, strict=True):
-        if model.unit_name(unit) != name:
-            report.refute(f"unit {unit} is {model.unit_name(unit)}, not {name}")
+        if units.name(unit) != name:
+            report.refute(f"unit {unit} is {units.name(unit)}, not {name}")
         if not in_scheme[unit]:
             report.refute(f"unit {unit} is not of the scheme")
     if in_scheme.sum() != certificate.num_units:

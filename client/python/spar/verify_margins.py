@@ -3,6 +3,7 @@
 import numpy as np
 
 from .exact_model import margins
+from .exact_units import Row
 
 TOLERANCE = 1e-3  # of a stated margin, times max(1, |margin|)
 ROWS = 64  # of one forward pass
@@ -11,11 +12,10 @@ ROWS = 64  # of one forward pass
 class Oracle:
     """Margins of many restrictions of one model at a time."""
 
-    def __init__(self, certificate, model, mean):
+    def __init__(self, certificate, model, units):
         self._c = certificate
         self._model = model
-        self._mean = mean
-        self._outside_scheme = ~model.units_of(certificate.unit_scheme)
+        self._units = units
         self._full = {}  # margins of the full model, by tokens
         self.rows = 0
 
@@ -47,20 +47,18 @@ class Oracle:
         return np.array([self._full[prompt] for prompt in prompts])
 
     def _run(self, rows):
-        tokens = np.array([[t[p] for p in positions] for t, _, positions in rows])
-        ids = np.array([positions for _, _, positions in rows])
-        if self._c.position_mode == "reindex":
-            ids[:] = np.arange(ids.shape[1])
-        masks = np.tile(self._outside_scheme, (len(rows), 1))
-        for mask, (_, units, _) in zip(masks, rows, strict=True):
-            mask[units] = True
-        logits = self._model.restricted_logits(tokens, ids, masks, self._mean)
-        return margins(logits, self._c.target)
+        made = []
+        for tokens, units, places in rows:
+            ids = range(len(places)) if self._c.position_mode == "reindex" else places
+            kept = [tokens[place] for place in places]
+            made.append(Row(kept, list(ids), places, units, len(tokens)))
+        return margins(self._units.logits(made), self._c.target)
 
 
 class _Check:
-    def __init__(self, certificate, oracle, report):
+    def __init__(self, certificate, units, oracle, report):
         self.c = certificate
+        self.units = units
         self.oracle = oracle
         self.report = report
 
@@ -189,7 +187,8 @@ class _Check:
         rows = []
         for control in self.c.controls:
             shift = len(control) - len(self.c.tokens)
-            rows.append((control, units, [p + shift for p in self.c.positions]))
+            kept = self.units.moved(units, shift)
+            rows.append((control, kept, [p + shift for p in self.c.positions]))
         found = self.oracle.restricted(rows)
         return int((found <= 0).sum()), self._undecided(found)
 
@@ -212,12 +211,9 @@ class _Check:
             self.report.doubt(f"{what} is {count / total:.4g}, {near} rows undecided")
 
 
-def check(certificate, model, reference_prompts, report):
-    mean = None
-    if certificate.reference == "mean":
-        mean = model.mean_activations(reference_prompts)
-    oracle = Oracle(certificate, model, mean)
-    steps = _Check(certificate, oracle, report)
+def check(certificate, model, units, report):
+    oracle = Oracle(certificate, model, units)
+    steps = _Check(certificate, units, oracle, report)
     steps.sets()
     steps.unit_deletions()
     steps.position_deletions()

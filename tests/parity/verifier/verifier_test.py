@@ -29,6 +29,7 @@ from spar.certificate import (  # noqa: E402
     content_digest,
     read_certificate,
 )
+from spar.exact_units import make_units  # noqa: E402
 from spar.open_model import open_model  # noqa: E402
 from spar.verify import INVALID, main, verify  # noqa: E402
 from spar.verify_margins import Oracle  # noqa: E402
@@ -317,7 +318,8 @@ def test_a_forgery_is_refused_by_both(judged, genuine):
 def _with_true_numbers(certificate_text, model, extra_unit):
     """S plus one unit, every number computed: only minimality is false."""
     certificate, _ = read_certificate(certificate_text)
-    oracle = Oracle(certificate, model, None)
+    units_of = make_units(model, certificate, None, None)
+    oracle = Oracle(certificate, model, units_of)
     units = sorted([*certificate.units, extra_unit])
     sets = [units, *([u for u in units if u != out] for out in units)]
     t = certificate.positions
