@@ -9,7 +9,6 @@
 // alone. Both leave Delta out and read the last position.
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -20,7 +19,7 @@
 
 #include "base/status.h"
 #include "bench/bench_report.h"
-#include "models/decomposition/decomposable_modules.h"
+#include "models/decomposition/paper_shape.h"
 #include "models/snapshot/random_snapshot.h"
 #include "models/torch/ablation/strategy_masks.h"
 #include "models/torch/ablation/torch_ablation.h"
@@ -35,29 +34,10 @@ using models::DecoderSpec;
 using models::DecomposedDecoder;
 using models::DecomposedModule;
 using models::Intervention;
-using models::ModuleSite;
 
 constexpr int kTokens = 16;
-constexpr double kAliveByLayer[] = {44.6, 18.9, 49.5, 92.0};
 // In place of the mask 0, so that the dense forward leaves nothing out.
 constexpr float kDead = 1e-30f;
-
-DecoderSpec PaperTarget() {
-  DecoderSpec spec;
-  spec.num_layers = 4;
-  spec.width = 768;
-  spec.num_heads = 6;
-  spec.num_kv_heads = 6;
-  spec.head_dim = 128;
-  spec.mlp_width = 3072;
-  spec.vocab_size = 50277;
-  spec.context_length = 512;
-  spec.norm = models::NormKind::kRmsNorm;
-  spec.positions = models::PositionKind::kRotary;
-  spec.rotary = {.dim = 128};
-  spec.tied_embeddings = true;
-  return spec;
-}
 
 // Uniform numbers of variance 1 / terms.
 at::Tensor RandomFactor(uint64_t stream,
@@ -68,17 +48,10 @@ at::Tensor RandomFactor(uint64_t stream,
          std::sqrt(3 / terms);
 }
 
-std::vector<ComponentModule> PaperModules(const DecoderSpec& spec) {
-  const std::map<ModuleSite, int> counts = {
-      {ModuleSite::kQ, 512},   {ModuleSite::kK, 512},
-      {ModuleSite::kV, 1024},  {ModuleSite::kO, 1024},
-      {ModuleSite::kUp, 3072}, {ModuleSite::kDown, 3584}};
+std::vector<ComponentModule> RandomModules(const DecoderSpec& spec) {
   std::vector<ComponentModule> modules;
   uint64_t stream = 0;
-  for (DecomposedModule& module : models::DecomposableModules(spec)) {
-    const auto count = counts.find(module.site);
-    if (count == counts.end()) continue;
-    module.num_components = count->second;
+  for (const DecomposedModule& module : models::PaperModules(spec)) {
     const int64_t components = module.num_components;
     modules.push_back(
         {.module = module,
@@ -93,17 +66,11 @@ std::vector<ComponentModule> PaperModules(const DecoderSpec& spec) {
 // g of every module, [tokens, C].
 std::vector<at::Tensor> DrawImportances(
     const std::vector<ComponentModule>& modules) {
-  std::map<int, int64_t> of_layer;
-  for (const ComponentModule& module : modules) {
-    of_layer[module.module.layer] += module.module.num_components;
-  }
   std::mt19937 random(7);
   std::uniform_real_distribution<double> uniform;
   std::vector<at::Tensor> importances;
   for (const ComponentModule& module : modules) {
-    const int layer = module.module.layer;
-    const double share =
-        kAliveByLayer[layer] / static_cast<double>(of_layer[layer]);
+    const double share = models::PaperAliveShare(module.module.layer);
     at::Tensor g = at::zeros({kTokens, module.module.num_components});
     float* const value = g.mutable_data_ptr<float>();
     for (int64_t i = 0; i < g.numel(); ++i) {
@@ -158,10 +125,10 @@ int Main(int argc, char** argv) {
   const BenchOptions options = ParseBenchOptions(argc, argv);
   if (options.threads > 0) at::set_num_threads(options.threads);
   const auto snapshot =
-      models::MakeRandomSnapshot(PaperTarget(), /*biases=*/false, 1);
+      models::MakeRandomSnapshot(models::PaperTarget(), /*biases=*/false, 1);
   const models::Decoder decoder =
       models::LoadDecoder(*snapshot, at::kCPU, at::kFloat);
-  DecomposedDecoder decomposed(decoder, PaperModules(decoder.spec));
+  DecomposedDecoder decomposed(decoder, RandomModules(decoder.spec));
   const std::vector<at::Tensor> importances =
       DrawImportances(decomposed.modules());
 

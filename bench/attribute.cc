@@ -10,7 +10,6 @@
 // blocks. All times are CPU seconds of the process, which a busy machine hardly
 // moves.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 #include <random>
@@ -23,9 +22,11 @@
 #include "base/status.h"
 #include "bench/backward_edges.h"
 #include "bench/bench_report.h"
+#include "models/decomposition/paper_shape.h"
 #include "models/snapshot/random_snapshot.h"
 #include "models/torch/aten.h"
 #include "models/torch/attribution/edge_writer.h"
+#include "models/torch/attribution/factors.h"
 #include "models/torch/attribution/graph_edges.h"
 #include "models/torch/attribution/sites.h"
 
@@ -40,55 +41,18 @@ using models::Trace;
 
 constexpr int kLogits = 10;
 constexpr int kCopies = 16;
-constexpr std::array<double, 4> kAlive = {44.6, 18.9, 49.5, 92.0};
-
-struct Dictionary {
-  SitePart part;
-  int64_t in;
-  int64_t out;
-  int64_t components;
-};
-constexpr std::array<Dictionary, 6> kDictionaries = {{
-    {SitePart::kQ, 768, 768, 512},
-    {SitePart::kK, 768, 768, 512},
-    {SitePart::kV, 768, 768, 1024},
-    {SitePart::kO, 768, 768, 1024},
-    {SitePart::kUp, 768, 3072, 3072},
-    {SitePart::kDown, 3072, 768, 3584},
-}};
-constexpr double kComponentsPerLayer = 9728;
-
-models::DecoderSpec VpdTarget() {
-  models::DecoderSpec spec;
-  spec.num_layers = 4;
-  spec.width = 768;
-  spec.num_heads = 6;
-  spec.num_kv_heads = 6;
-  spec.head_dim = 128;
-  spec.mlp_width = 3072;
-  spec.vocab_size = 50277;
-  spec.context_length = 512;
-  spec.norm = models::NormKind::kRmsNorm;
-  spec.positions = models::PositionKind::kRotary;
-  spec.rotary = {.dim = 128};
-  spec.tied_embeddings = true;
-  return spec;
-}
 
 std::vector<ModuleFactors> RandomFactors(const models::DecoderSpec& spec) {
-  std::vector<ModuleFactors> factors;
-  for (int layer = 0; layer < spec.num_layers; ++layer) {
-    for (const Dictionary& of : kDictionaries) {
-      const auto in = static_cast<double>(of.in);
-      const auto out = static_cast<double>(of.components);
-      factors.push_back(
-          {.part = of.part,
-           .layer = layer,
-           .v = at::randn({of.components, of.in}) / std::sqrt(in),
-           .u = at::randn({of.components, of.out}) / std::sqrt(out)});
-    }
+  std::vector<models::ComponentModule> modules;
+  for (const models::DecomposedModule& module : models::PaperModules(spec)) {
+    const int64_t components = module.num_components;
+    modules.push_back({.module = module,
+                       .v = at::randn({components, module.d_in}) /
+                            std::sqrt(static_cast<double>(module.d_in)),
+                       .u = at::randn({components, module.d_out}) /
+                            std::sqrt(static_cast<double>(components))});
   }
-  return factors;
+  return models::FactorsOf(modules);
 }
 
 class Graph {
@@ -193,7 +157,7 @@ class Graph {
     }
     for (const ModuleFactors& of : factors_) {
       if (of.part != site.site.part || of.layer != site.site.layer) continue;
-      const double share = kAlive[of.layer] / kComponentsPerLayer;
+      const double share = models::PaperAliveShare(of.layer);
       for (int32_t t = 0; t < tokens; ++t) {
         for (int32_t c = 0; c < of.v.size(0); ++c) {
           if (uniform(random) >= share) continue;
@@ -222,11 +186,10 @@ double Milliseconds(double seconds) {
 int Main(int argc, char** argv) {
   const BenchOptions options = ParseBenchOptions(argc, argv);
   at::set_num_threads(options.threads > 0 ? options.threads : 1);
-  const models::DecoderSpec spec = VpdTarget();
   const models::Decoder decoder = models::LoadDecoder(
-      *models::MakeRandomSnapshot(spec, /*biases=*/false, 1), at::kCPU,
-      at::kFloat);
-  const std::vector<ModuleFactors> factors = RandomFactors(spec);
+      *models::MakeRandomSnapshot(models::PaperTarget(), /*biases=*/false, 1),
+      at::kCPU, at::kFloat);
+  const std::vector<ModuleFactors> factors = RandomFactors(decoder.spec);
   const int samples = options.quick ? 2 : 8;
   const int batched_samples = options.quick ? 1 : 3;
   Say(base::Cat("VPD's size, float32, ", at::get_num_threads(),

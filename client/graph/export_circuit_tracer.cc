@@ -35,30 +35,13 @@ void WriteNode(const GraphView& view,
                int number,
                JsonWriter& json) {
   json.BeginObject();
-  json.Member("node_id", node.id);
-  json.Member("feature", node.feature);
-  json.Member("layer", node.layer);
-  json.Member("ctx_idx", node.position);
-  json.Member("feature_type", node.type);
+  WriteNodePlace(node, json);
   json.Member("token_prob",
               node.is_logit ? view.node(number).importance() : 0.0f);
   json.Member("is_target_logit", number == view.target() && node.is_logit);
   json.Member("run_idx", 0);
   json.Member("reverse_ctx_idx", 0);
-  json.Member("jsNodeId", node.js_id);
-  json.Member("clerp", node.label);
-  json.Key("influence");
-  if (node.is_logit) {
-    json.Null();
-  } else {
-    json.Number(node.cumulative);
-  }
-  json.Key("activation");
-  if (node.is_feature) {
-    json.Number(view.node(number).activation());
-  } else {
-    json.Null();
-  }
+  WriteNodeMeaning(view, node, number, json);
   json.EndObject();
 }
 

@@ -45,6 +45,34 @@ void WriteQueryParameters(JsonWriter& json) {
   json.EndObject();
 }
 
+void WriteNodePlace(const TracedNode& node, JsonWriter& json) {
+  json.Member("node_id", node.id);
+  json.Member("feature", node.feature);
+  json.Member("layer", node.layer);
+  json.Member("ctx_idx", node.position);
+  json.Member("feature_type", node.type);
+}
+
+void WriteNodeMeaning(const GraphView& view,
+                      const TracedNode& node,
+                      int number,
+                      JsonWriter& json) {
+  json.Member("jsNodeId", node.js_id);
+  json.Member("clerp", node.label);
+  json.Key("influence");
+  if (node.is_logit) {
+    json.Null();
+  } else {
+    json.Number(node.cumulative);
+  }
+  json.Key("activation");
+  if (node.is_feature) {
+    json.Number(view.node(number).activation());
+  } else {
+    json.Null();
+  }
+}
+
 void WriteLinks(const GraphView& view,
                 const std::vector<TracedNode>& nodes,
                 JsonWriter& json) {

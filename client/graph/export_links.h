@@ -14,6 +14,14 @@ namespace spar::client {
 void WritePrompt(const v1::AttributionHeader& header, JsonWriter& json);
 // "qParams": {...}: nothing pinned, nothing clicked.
 void WriteQueryParameters(JsonWriter& json);
+// Of node `number`, into its object: "node_id" to "feature_type", where it is.
+void WriteNodePlace(const TracedNode& node, JsonWriter& json);
+// "jsNodeId" to "activation": what it is called and how much it does. Logits
+// have no influence, and only features an activation.
+void WriteNodeMeaning(const GraphView& view,
+                      const TracedNode& node,
+                      int number,
+                      JsonWriter& json);
 // "links": [{source, target, weight}], by target, then source.
 void WriteLinks(const GraphView& view,
                 const std::vector<TracedNode>& nodes,

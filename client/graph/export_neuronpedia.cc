@@ -57,25 +57,8 @@ void WriteNode(const GraphView& view,
                int number,
                JsonWriter& json) {
   json.BeginObject();
-  json.Member("node_id", node.id);
-  json.Member("feature", node.feature);
-  json.Member("layer", node.layer);
-  json.Member("ctx_idx", node.position);
-  json.Member("feature_type", node.type);
-  json.Member("jsNodeId", node.js_id);
-  json.Member("clerp", node.label);
-  json.Key("influence");
-  if (node.is_logit) {
-    json.Null();
-  } else {
-    json.Number(node.cumulative);
-  }
-  json.Key("activation");
-  if (node.is_feature) {
-    json.Number(view.node(number).activation());
-  } else {
-    json.Null();
-  }
+  WriteNodePlace(node, json);
+  WriteNodeMeaning(view, node, number, json);
   if (node.is_logit) {
     json.Member("token_prob", view.node(number).importance());
     json.Member("is_target_logit", number == view.target());

@@ -6,36 +6,31 @@
 #include <utility>
 #include <vector>
 
+#include "tests/models/forwarding_snapshot.h"
+
 namespace spar::models {
 namespace {
 
-class EditedSnapshot final : public Snapshot {
+class EditedSnapshot final : public ForwardingSnapshot {
  public:
   EditedSnapshot(std::shared_ptr<const Snapshot> inner,
                  QkvLayout layout,
                  const std::function<void(DecoderSpec&)>& edit)
-      : inner_(std::move(inner)), layout_(layout), spec_(inner_->spec()) {
+      : ForwardingSnapshot(std::move(inner)),
+        layout_(layout),
+        spec_(ForwardingSnapshot::spec()) {
     if (layout != QkvLayout::kSeparate) {
       for (LayerSpec& layer : spec_.layers) Fuse(layer);
     }
     edit(spec_);
   }
 
-  const std::filesystem::path& folder() const override {
-    return inner_->folder();
-  }
   const DecoderSpec& spec() const override { return spec_; }
   const TensorView& Tensor(std::string_view name) const override {
     const auto found = fused_.find(std::string(name));
-    return found != fused_.end() ? found->second.view : inner_->Tensor(name);
+    return found != fused_.end() ? found->second.view
+                                 : ForwardingSnapshot::Tensor(name);
   }
-  const std::string& config_json() const override {
-    return inner_->config_json();
-  }
-  const std::string& weights_digest() const override {
-    return inner_->weights_digest();
-  }
-  const std::string& digest() const override { return inner_->digest(); }
 
  private:
   struct Fused {
@@ -74,7 +69,7 @@ class EditedSnapshot final : public Snapshot {
                    bool transposed) {
     const int64_t groups =
         layout_ == QkvLayout::kConcatenated ? 1 : spec_.num_heads;
-    const TensorView& first = inner_->Tensor(refs[0].tensor);
+    const TensorView& first = ForwardingSnapshot::Tensor(refs[0].tensor);
     const int64_t out = first.shape[0];
     const int64_t in = first.shape.size() == 2 ? first.shape[1] : 1;
     const int64_t rest = out / groups;
@@ -83,7 +78,7 @@ class EditedSnapshot final : public Snapshot {
     for (int64_t row = 0; row < 3 * out; ++row) {
       const int64_t part = row / rest % 3;
       const int64_t from = row / (3 * rest) * rest + row % rest;
-      const TensorView& view = inner_->Tensor(refs[part].tensor);
+      const TensorView& view = ForwardingSnapshot::Tensor(refs[part].tensor);
       for (int64_t column = 0; column < in; ++column) {
         float value = 0;
         std::memcpy(&value,
@@ -103,7 +98,6 @@ class EditedSnapshot final : public Snapshot {
     }
   }
 
-  const std::shared_ptr<const Snapshot> inner_;
   const QkvLayout layout_;
   DecoderSpec spec_;
   std::map<std::string, Fused> fused_;

@@ -17,6 +17,7 @@
 #include "models/attribution.h"
 #include "tests/conformance/models.h"
 #include "tests/conformance/rows.h"
+#include "tests/models/forwarding_snapshot.h"
 
 namespace spar::models {
 namespace {
@@ -172,10 +173,11 @@ TEST_P(TorchBackendTest, RefusesABatchThatDoesNotFitWithBothNumbers) {
 
 TEST(TorchBackend, BreaksTiesOfTheRunnerUpByTheLowestId) {
   // Every logit is zero.
-  class Tied final : public Snapshot {
+  class Tied final : public ForwardingSnapshot {
    public:
-    Tied() : inner_(MakeRandomSnapshot(Shape(), false, 3)) {
-      const TensorView& head = inner_->Tensor(spec().unembedding.weight.tensor);
+    Tied() : ForwardingSnapshot(MakeRandomSnapshot(Shape(), false, 3)) {
+      const TensorView& head =
+          ForwardingSnapshot::Tensor(spec().unembedding.weight.tensor);
       rows_.assign(head.bytes.size() / sizeof(float), 0.0f);
       view_ = head;
       view_.bytes = std::as_bytes(std::span<const float>(rows_));
@@ -185,24 +187,13 @@ TEST(TorchBackend, BreaksTiesOfTheRunnerUpByTheLowestId) {
       shape.tied_embeddings = false;
       return shape;
     }
-    const std::filesystem::path& folder() const override {
-      return inner_->folder();
-    }
-    const DecoderSpec& spec() const override { return inner_->spec(); }
     const TensorView& Tensor(std::string_view name) const override {
-      return name == spec().unembedding.weight.tensor ? view_
-                                                      : inner_->Tensor(name);
+      return name == spec().unembedding.weight.tensor
+                 ? view_
+                 : ForwardingSnapshot::Tensor(name);
     }
-    const std::string& config_json() const override {
-      return inner_->config_json();
-    }
-    const std::string& weights_digest() const override {
-      return inner_->weights_digest();
-    }
-    const std::string& digest() const override { return inner_->digest(); }
 
    private:
-    const std::shared_ptr<const Snapshot> inner_;
     std::vector<float> rows_;
     TensorView view_;
   };

@@ -13,6 +13,7 @@
 
 #include "base/splitmix64.h"
 #include "base/status.h"
+#include "models/decomposition/paper_shape.h"
 #include "models/decomposition/random_decomposition.h"
 #include "models/snapshot/safetensors_writer.h"
 #include "models/snapshot/snapshot.h"
@@ -20,19 +21,20 @@
 namespace spar::models {
 namespace {
 
-constexpr int kLayers = 4;
-constexpr int kWidth = 768;
-constexpr int kMlpWidth = 3072;
-constexpr int kVocab = 50277;
-
-constexpr char kConfig[] = R"({
-  "model_type": "llama_simple_mlp", "n_layer": 4, "n_embd": 768, "n_head": 6,
-  "n_key_value_heads": 6, "n_intermediate": 3072, "vocab_size": 50277,
-  "block_size": 512, "n_ctx": 512, "rms_norm_eps": 1e-6, "rotary_base": 10000,
-  "rotary_dim": 128, "rotary_adjacent_pairs": false, "mlp_bias": false,
-  "attn_bias": false, "use_grouped_query_attention": true,
-  "flash_attention": true
-})";
+// config.json of a target of this shape.
+std::string ConfigText(const DecoderSpec& spec) {
+  return base::Cat(
+      R"({"model_type": "llama_simple_mlp", "rms_norm_eps": 1e-6, )",
+      R"("rotary_base": 10000, "rotary_adjacent_pairs": false, )",
+      R"("mlp_bias": false, "attn_bias": false, )",
+      R"("use_grouped_query_attention": true, "flash_attention": true, )",
+      R"("n_layer": )", spec.num_layers, R"(, "n_embd": )", spec.width,
+      R"(, "n_head": )", spec.num_heads, R"(, "n_key_value_heads": )",
+      spec.num_kv_heads, R"(, "n_intermediate": )", spec.mlp_width,
+      R"(, "vocab_size": )", spec.vocab_size, R"(, "block_size": )",
+      spec.context_length, R"(, "n_ctx": )", spec.context_length,
+      R"(, "rotary_dim": )", spec.rotary.dim, "}");
+}
 
 // The model's tensors, kept until they are written.
 class Weights {
@@ -68,21 +70,22 @@ class Weights {
 };
 
 absl::Status WriteModel(const std::filesystem::path& folder) {
+  const DecoderSpec spec = PaperTarget();
+  const int width = spec.width;
   std::filesystem::create_directories(folder);
-  std::ofstream(folder / "config.json") << kConfig;
+  std::ofstream(folder / "config.json") << ConfigText(spec);
   Weights weights;
-  weights.Add("wte.weight", kVocab, kWidth);
-  weights.Add("ln_f.weight", kWidth, 0);
-  for (int i = 0; i < kLayers; ++i) {
+  weights.Add("wte.weight", spec.vocab_size, width);
+  weights.Add("ln_f.weight", width, 0);
+  for (int i = 0; i < spec.num_layers; ++i) {
     const std::string layer = base::Cat("h.", i, ".");
-    weights.Add(layer + "rms_1.weight", kWidth, 0);
-    weights.Add(layer + "rms_2.weight", kWidth, 0);
+    weights.Add(layer + "rms_1.weight", width, 0);
+    weights.Add(layer + "rms_2.weight", width, 0);
     for (const char* map : {"q", "k", "v", "o"}) {
-      weights.Add(base::Cat(layer, "attn.", map, "_proj.weight"), kWidth,
-                  kWidth);
+      weights.Add(base::Cat(layer, "attn.", map, "_proj.weight"), width, width);
     }
-    weights.Add(layer + "mlp.c_fc.weight", kMlpWidth, kWidth);
-    weights.Add(layer + "mlp.down_proj.weight", kWidth, kMlpWidth);
+    weights.Add(layer + "mlp.c_fc.weight", spec.mlp_width, width);
+    weights.Add(layer + "mlp.down_proj.weight", width, spec.mlp_width);
   }
   return weights.Write(folder / "model.safetensors");
 }
@@ -91,19 +94,15 @@ absl::Status WriteAll(const std::filesystem::path& out) {
   RETURN_IF_ERROR(WriteModel(out / "model"));
   ASSIGN_OR_RETURN(const auto target,
                    Snapshot::Open(out / "model", SnapshotOptions{}));
-  const std::map<ModuleSite, int> components = {
-      {ModuleSite::kQ, 512},   {ModuleSite::kK, 512},
-      {ModuleSite::kV, 1024},  {ModuleSite::kO, 1024},
-      {ModuleSite::kUp, 3072}, {ModuleSite::kDown, 3584}};
   CiSpec ci{.kind = CiKind::kGlobalSharedTransformer,
             .hidden = {8192},
             .width = 2048,
             .num_blocks = 8};
   ci.attention = {.num_heads = 16, .max_positions = 512};
   // About one in 200 alive, as the paper reports of a position.
-  const auto decomposition =
-      MakeRandomDecomposition(RandomDecompositionSpec(*target, components, ci),
-                              {.seed = 1, .logit_center = -8.7});
+  const auto decomposition = MakeRandomDecomposition(
+      RandomDecompositionSpec(*target, PaperComponents(), ci),
+      {.seed = 1, .logit_center = -8.7});
   return WriteDecompositionFolder(out / "decomposition", *decomposition);
 }
 
