@@ -8,25 +8,12 @@
 
 #include "base/status.h"
 #include "models/torch/aten.h"
+#include "models/torch/attribution/attention_sources.h"
 #include "models/torch/attribution/chunks.h"
 #include "models/torch/attribution/contributions.h"
 
 namespace spar::models {
 namespace {
-
-// What the nodes of one site write into q, k or v.
-struct Sources {
-  const SiteNodes* site = nullptr;
-  at::Tensor rows = {};       // [rows, heads e]
-  at::Tensor positions = {};  // [rows]
-};
-
-struct Columns {
-  int64_t begin = 0;
-  int64_t end = 0;
-
-  int64_t size() const { return end - begin; }
-};
 
 // Some targets, and what the scores and the values do to them.
 struct Chunk {
@@ -53,13 +40,12 @@ class Kernel {
         layer_(spec_.layers[targets.site.layer]),
         targets_(targets),
         sink_(sink),
-        identity_(identity) {
-    Gather(nodes);
-  }
+        identity_(identity),
+        from_(GatherAttentionSources(trace, nodes, targets.site.layer)) {}
 
   absl::Status Run() {
     const int64_t per_target =
-        20 * (k_.rows.size(0) + v_.rows.size(0)) +
+        20 * (from_.k.rows.size(0) + from_.v.rows.size(0)) +
         24 * int64_t{spec_.num_heads} * (trace_.tokens + spec_.head_dim);
     const auto bytes = [&](int t) {
       return targets_.ScalarsAt(t) * per_target;
@@ -72,79 +58,9 @@ class Kernel {
   }
 
  private:
-  // The sources' rows, keys turned; and the values' rest, mixed.
-  void Gather(const NodeTable& nodes) {
-    const int layer = targets_.site.layer;
-    const int64_t dim = spec_.head_dim;
-    const int64_t q_size = spec_.num_heads * dim;
-    const int64_t kv_size = spec_.num_kv_heads * dim;
-    at::Tensor rest;  // of the values
-    const SiteNodes* const fused = nodes.Find(SitePart::kQkv, layer);
-    if (fused != nullptr) {
-      const Contributions made = Contribute(trace_, *fused);
-      const at::Tensor rows = NodeRows(*fused, made);
-      const at::Tensor positions = RowPositions(*fused);
-      q_ = {fused, rows.narrow(1, 0, q_size), positions};
-      k_ = {fused, rows.narrow(1, q_size, kv_size), positions};
-      v_ = {fused, rows.narrow(1, q_size + kv_size, kv_size), positions};
-      if (made.rest.defined()) {
-        rest = made.rest.narrow(1, q_size + kv_size, kv_size);
-      }
-    } else {
-      const auto gather = [&](SitePart part) {
-        const SiteNodes* const site = nodes.Find(part, layer);
-        INVARIANT(site != nullptr);
-        const Contributions made = Contribute(trace_, *site);
-        if (part == SitePart::kV) rest = made.rest;
-        return Sources{site, NodeRows(*site, made), RowPositions(*site)};
-      };
-      q_ = gather(SitePart::kQ);
-      k_ = gather(SitePart::kK);
-      v_ = gather(SitePart::kV);
-    }
-    k_.rows = Turn(k_.rows.unflatten(1, {-1, dim}), k_.positions,
-                   /*inverse=*/false)
-                  .flatten(1);
-    if (rest.defined()) {
-      mixed_rest_ =
-          at::bmm(run_.pattern, OfHeads(rest)).transpose(0, 1).flatten(1);
-    }
-  }
-
-  at::Tensor Turn(const at::Tensor& heads,
-                  const at::Tensor& positions,
-                  bool inverse) const {
-    if (!trace_.cos.defined()) return heads;
-    return TurnHeads(heads, trace_.cos.index_select(0, positions),
-                     trace_.sin.index_select(0, positions), inverse);
-  }
-
-  // [T, K e] to the kv head of every query head, [H, T, e].
-  at::Tensor OfHeads(const at::Tensor& rows) const {
-    at::Tensor heads = rows.unflatten(1, {-1, spec_.head_dim});
-    const at::Tensor& kv_of_head =
-        trace_.decoder->weights.layers[targets_.site.layer]
-            .attention.kv_of_head;
-    if (kv_of_head.defined()) heads = heads.index_select(1, kv_of_head);
-    return heads.transpose(0, 1);
-  }
-
-  at::Tensor RowPositions(const SiteNodes& site) const {
-    std::vector<int32_t> positions;
-    for (int t = 0; t < trace_.tokens; ++t) {
-      positions.insert(positions.end(), site.RowsAt(t), t);
-    }
-    return Index(trace_, positions);
-  }
-
   int FirstSeen(int t) const {
     const int window = layer_.sliding_window;
     return window > 0 ? std::max(0, t - window + 1) : 0;
-  }
-
-  // Rows of the sources at positions [begin, end).
-  Columns RowsOf(const Sources& sources, int begin, int end) const {
-    return {sources.site->RowsBefore(begin), sources.site->RowsBefore(end)};
   }
 
   // Columns of one head's kv head.
@@ -173,10 +89,11 @@ class Kernel {
   }
 
   // v -> o: [n, columns].
-  at::Tensor FromValues(const Chunk& chunk, const Columns& columns) const {
+  at::Tensor FromValues(const Chunk& chunk, const RowRange& columns) const {
     const at::Tensor positions =
-        v_.positions.narrow(0, columns.begin, columns.size());
-    const at::Tensor rows = v_.rows.narrow(0, columns.begin, columns.size());
+        from_.v.positions.narrow(0, columns.begin, columns.size());
+    const at::Tensor rows =
+        from_.v.rows.narrow(0, columns.begin, columns.size());
     const int64_t dim = spec_.head_dim;
     at::Tensor sum = at::zeros({chunk.count, columns.size()}, rows.options());
     for (int head = 0; head < spec_.num_heads; ++head) {
@@ -188,10 +105,11 @@ class Kernel {
   }
 
   // k -> o: [n, columns].
-  at::Tensor FromKeys(const Chunk& chunk, const Columns& columns) const {
+  at::Tensor FromKeys(const Chunk& chunk, const RowRange& columns) const {
     const at::Tensor positions =
-        k_.positions.narrow(0, columns.begin, columns.size());
-    const at::Tensor rows = k_.rows.narrow(0, columns.begin, columns.size());
+        from_.k.positions.narrow(0, columns.begin, columns.size());
+    const at::Tensor rows =
+        from_.k.rows.narrow(0, columns.begin, columns.size());
     const at::Tensor own = chunk.positions - chunk.begin;
     at::Tensor sum = at::zeros({chunk.count, columns.size()}, rows.options());
     for (int head = 0; head < spec_.num_heads; ++head) {
@@ -222,10 +140,11 @@ class Kernel {
     const at::Tensor turned =
         at::bmm(scores, keys).mul_(layer_.attention_scale).transpose(0, 1);
     const at::Tensor readers =
-        Turn(turned, chunk.positions.narrow(0, first, count), /*inverse=*/true);
-    const Columns columns = RowsOf(q_, t, t + 1);
+        TurnAt(trace_, turned, chunk.positions.narrow(0, first, count),
+               /*inverse=*/true);
+    const RowRange columns = from_.q.RowsOf(t, t + 1);
     return at::mm(readers.flatten(1),
-                  q_.rows.narrow(0, columns.begin, columns.size()).t());
+                  from_.q.rows.narrow(0, columns.begin, columns.size()).t());
   }
 
   // What the targets hold and what reaches them from the values' rest.
@@ -239,8 +158,8 @@ class Kernel {
           (chunk.readers * mixed.index_select(0, chunk.positions)).sum(1));
     };
     return {.activation = read(run_.mixed),
-            .rest = mixed_rest_.defined()
-                        ? read(mixed_rest_)
+            .rest = from_.mixed_rest.defined()
+                        ? read(from_.mixed_rest)
                         : at::zeros({chunk.count}, at::dtype(at::kDouble))};
   }
 
@@ -251,9 +170,9 @@ class Kernel {
   absl::Status Positions(int begin, int end) {
     const Chunk chunk = MakeChunk(begin, end);
     if (chunk.count == 0) return absl::OkStatus();
-    const bool fused = q_.site == v_.site;
-    const Columns of_k = RowsOf(k_, FirstSeen(begin), end);
-    const Columns of_v = RowsOf(v_, FirstSeen(begin), end);
+    const bool fused = from_.q.site == from_.v.site;
+    const RowRange of_k = from_.k.RowsOf(FirstSeen(begin), end);
+    const RowRange of_v = from_.v.RowsOf(FirstSeen(begin), end);
     const at::Tensor values = OnHost(FromValues(chunk, of_v));
     at::Tensor keys = OnHost(FromKeys(chunk, of_k));
     const Whole whole = WholeOf(chunk);
@@ -262,8 +181,8 @@ class Kernel {
       const at::Tensor queries = OnHost(FromQueries(chunk, t));
       for (int64_t i = 0; i < targets_.ScalarsAt(t); ++i) {
         const int64_t row = targets_.begin[t] - chunk.first + i;
-        const Columns seen_k = RowsOf(k_, FirstSeen(t), t + 1);
-        const Columns seen_v = RowsOf(v_, FirstSeen(t), t + 1);
+        const RowRange seen_k = from_.k.RowsOf(FirstSeen(t), t + 1);
+        const RowRange seen_v = from_.v.RowsOf(FirstSeen(t), t + 1);
         const double* const value = values.const_data_ptr<double>() +
                                     row * of_v.size() + seen_v.begin -
                                     of_v.begin;
@@ -305,17 +224,17 @@ class Kernel {
 
   absl::Status Emit(int32_t node, int t, const Incoming& from) {
     std::vector<IncomingSpan> spans;
-    const auto add = [&](const Sources& sources, int begin,
+    const auto add = [&](const SiteSources& sources, int begin,
                          const double* values) {
-      const int64_t count = RowsOf(sources, begin, t + 1).size();
+      const int64_t count = sources.RowsOf(begin, t + 1).size();
       if (count == 0) return;
       spans.push_back({.source_site = sources.site->number,
                        .first_source = sources.site->FirstNode(begin),
                        .values = {values, static_cast<size_t>(count)}});
     };
-    add(q_, t, from.query);
-    add(k_, FirstSeen(t), from.key);
-    add(v_, FirstSeen(t), from.value);
+    add(from_.q, t, from.query);
+    add(from_.k, FirstSeen(t), from.key);
+    add(from_.v, FirstSeen(t), from.value);
     return sink_.OnTarget(targets_.number, node, spans);
   }
 
@@ -325,13 +244,14 @@ class Kernel {
                          const double* query,
                          double* key,
                          const double* value,
-                         const Columns& seen) {
-    const int64_t own = q_.site->RowsAt(t);
+                         const RowRange& seen) {
+    const int64_t own = from_.q.site->RowsAt(t);
     for (int64_t i = 0; i < seen.size(); ++i) key[i] += value[i];
     for (int64_t i = 0; i < own; ++i) key[seen.size() - own + i] += query[i];
-    const IncomingSpan span{.source_site = k_.site->number,
-                            .first_source = k_.site->FirstNode(FirstSeen(t)),
-                            .values = {key, static_cast<size_t>(seen.size())}};
+    const IncomingSpan span{
+        .source_site = from_.k.site->number,
+        .first_source = from_.k.site->FirstNode(FirstSeen(t)),
+        .values = {key, static_cast<size_t>(seen.size())}};
     return sink_.OnTarget(targets_.number, node, std::span(&span, 1));
   }
 
@@ -342,8 +262,7 @@ class Kernel {
   const SiteNodes& targets_;
   IncomingSink& sink_;
   IdentityCheck& identity_;
-  Sources q_, k_, v_;
-  at::Tensor mixed_rest_;  // [T, H e]; undefined when there is none
+  const AttentionSources from_;
 };
 
 }  // namespace

@@ -76,7 +76,7 @@ int64_t GraphBytes(const DecoderSpec& spec,
     }
     most = std::max(most, site.RowsBefore(nodes.tokens()) * out * 3);
   }
-  return (StreamEdges::CountNumbers(nodes, spec.width) + most) *
+  return (StreamWriters::CountNumbers(nodes, spec.width) + most) *
              int64_t(c10::elementSize(dtype)) +
          4 * kChunkBytes;
 }

@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "models/torch/aten.h"
+#include "models/torch/attribution/activations.h"
 #include "models/torch/attribution/contributions.h"
 
 namespace spar::models {

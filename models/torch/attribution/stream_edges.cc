@@ -15,28 +15,6 @@
 namespace spar::models {
 namespace {
 
-bool WritesStream(SitePart part) {
-  switch (part) {
-    case SitePart::kEmbedding:
-    case SitePart::kO:
-    case SitePart::kDown:
-    case SitePart::kHeads:
-    case SitePart::kNeurons:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool IsOfAttention(SitePart part) {
-  return part == SitePart::kO || part == SitePart::kHeads;
-}
-
-bool ReadsAttentionNorm(SitePart part) {
-  return part == SitePart::kQ || part == SitePart::kK || part == SitePart::kV ||
-         part == SitePart::kQkv || part == SitePart::kHeads;
-}
-
 struct RowSum {
   double sum = 0;
   double largest = 0;
@@ -63,59 +41,10 @@ StreamEdges::StreamEdges(const Trace& trace,
                          IncomingSink& sink,
                          IdentityCheck& identity)
     : trace_(trace),
-      nodes_(nodes),
       norm_(norm),
       sink_(sink),
-      identity_(identity) {
-  for (const SiteNodes& site : nodes.sites()) {
-    if (WritesStream(site.site.part)) writers_.push_back(&site);
-  }
-  first_row_.assign(writers_.size() + 1, std::vector<int64_t>(trace.tokens));
-  int64_t row = 0;
-  for (int t = 0; t < trace.tokens; ++t) {
-    for (size_t w = 0; w < writers_.size(); ++w) {
-      first_row_[w][t] = row;
-      row += writers_[w]->RowsAt(t) + 1;
-    }
-    first_row_[writers_.size()][t] = row;
-  }
-  const int64_t width = trace.decoder->spec.width;
-  rows_ = at::empty({row, width}, trace.embedding.options());
-  for (size_t w = 0; w < writers_.size(); ++w) {
-    Place(*writers_[w], Contribute(trace, *writers_[w]), first_row_[w],
-          /*with_rest=*/true, rows_);
-  }
-}
-
-int64_t StreamEdges::CountNumbers(const NodeTable& nodes, int width) {
-  int64_t rows = 0;
-  for (const SiteNodes& site : nodes.sites()) {
-    if (!WritesStream(site.site.part)) continue;
-    rows += site.RowsBefore(nodes.tokens()) + nodes.tokens();
-  }
-  return rows * width;
-}
-
-int StreamEdges::WritersBefore(const AttributionSite& reader) const {
-  if (reader.part == SitePart::kLogits) {
-    return static_cast<int>(writers_.size());
-  }
-  const bool after_attention = !ReadsAttentionNorm(reader.part) &&
-                               !trace_.decoder->spec.parallel_residual;
-  int count = 0;
-  for (const SiteNodes* const writer : writers_) {
-    const auto& [part, layer, name] = writer->site;
-    const bool before =
-        layer < reader.layer ||
-        (layer == reader.layer && after_attention && IsOfAttention(part));
-    if (before) ++count;
-  }
-  return count;
-}
-
-int64_t StreamEdges::Columns(int position, int num_writers) const {
-  return first_row_[num_writers][position] - first_row_[0][position];
-}
+      identity_(identity),
+      writers_(trace, nodes) {}
 
 StreamEdges::Readers StreamEdges::ThroughNorm(
     const NormTrace& norm,
@@ -141,27 +70,10 @@ StreamEdges::Readers StreamEdges::ThroughNorm(
           .predicted = predicted.squeeze(1)};
 }
 
-at::Tensor StreamEdges::Values(const at::Tensor& readers,
-                               int position,
-                               int num_writers) const {
-  const at::Tensor written =
-      rows_.narrow(0, first_row_[0][position], Columns(position, num_writers));
-  return OnHost(at::mm(readers, written.t()));
-}
-
-void StreamEdges::AddSpans(const double* row,
-                           int position,
-                           int num_writers,
-                           std::vector<IncomingSpan>& spans) const {
-  for (int w = 0; w < num_writers; ++w) {
-    const SiteNodes& writer = *writers_[w];
-    const int64_t count = writer.RowsAt(position);
-    if (count == 0) continue;
-    const int64_t column = first_row_[w][position] - first_row_[0][position];
-    spans.push_back({.source_site = writer.number,
-                     .first_source = writer.FirstNode(position),
-                     .values = {row + column, static_cast<size_t>(count)}});
-  }
+at::Tensor StreamEdges::WrittenTo(const at::Tensor& readers,
+                                  int position,
+                                  int num_writers) const {
+  return OnHost(at::mm(readers, writers_.RowsAt(position, num_writers).t()));
 }
 
 absl::Status StreamEdges::Into(const std::vector<const SiteNodes*>& targets,
@@ -214,13 +126,13 @@ absl::Status StreamEdges::IntoPositions(
   const Readers readers = ThroughNorm(norm, rows, Index(trace_, positions));
   const at::Tensor predicted = OnHost(readers.predicted);
   const at::Tensor along = OnHost(readers.along);
-  const int num_writers = WritersBefore(targets.front()->site);
+  const int num_writers = writers_.Before(targets.front()->site);
   std::vector<IncomingSpan> spans;
   for (size_t i = 0; i < ids.size();) {
     const int t = ids[i].position;
     size_t last = i;
     while (last < ids.size() && ids[last].position == t) ++last;
-    const at::Tensor values = Values(
+    const at::Tensor values = WrittenTo(
         readers.rows.narrow(0, int64_t(i), int64_t(last - i)), t, num_writers);
     const double* from = values.const_data_ptr<double>();
     for (; i < last; ++i, from += values.size(1)) {
@@ -229,7 +141,7 @@ absl::Status StreamEdges::IntoPositions(
           ids[i].site->number, of.sum, predicted.const_data_ptr<double>()[i],
           std::max(of.largest, std::abs(along.const_data_ptr<double>()[i])));
       spans.clear();
-      AddSpans(from, t, num_writers, spans);
+      writers_.AddSpans(from, t, num_writers, spans);
       RETURN_IF_ERROR(sink_.OnTarget(ids[i].site->number, ids[i].node, spans));
     }
   }
@@ -269,7 +181,7 @@ at::Tensor StreamEdges::HeadReaders(const SiteNodes& targets) const {
 absl::Status StreamEdges::IntoHeads(const SiteNodes& targets,
                                     const NormTrace& norm) {
   const at::Tensor readers = HeadReaders(targets);
-  const int64_t columns = rows_.size(0) / trace_.tokens + 1;
+  const int64_t columns = writers_.num_rows() / trace_.tokens + 1;
   const auto bytes = [&](int t) {
     return targets.ScalarsAt(t) * columns * trace_.tokens *
            int64_t{sizeof(double)};
@@ -288,13 +200,13 @@ absl::Status StreamEdges::IntoHeadsAt(const SiteNodes& targets,
                                       int end) {
   const int layer = targets.site.layer;
   const int window = trace_.decoder->spec.layers[layer].sliding_window;
-  const int num_writers = WritersBefore(targets.site);
+  const int num_writers = writers_.Before(targets.site);
   const int64_t first = targets.begin[begin];
   const int64_t count = targets.begin[end] - first;
   if (count == 0) return absl::OkStatus();
   std::vector<int64_t> column = {0};  // of every source position
   for (int s = 0; s < end; ++s) {
-    column.push_back(column.back() + Columns(s, num_writers));
+    column.push_back(column.back() + writers_.Columns(s, num_writers));
   }
   at::Tensor values = at::zeros({count, column.back()}, at::dtype(at::kDouble));
   at::Tensor predicted = at::zeros({count}, at::dtype(at::kDouble));
@@ -320,7 +232,7 @@ absl::Status StreamEdges::IntoHeadsAt(const SiteNodes& targets,
         at::full({rows}, s, at::dtype(at::kLong).device(readers.device())));
     values.narrow(0, top, rows)
         .narrow(1, column[s], column[s + 1] - column[s])
-        .copy_(Values(at_s.rows, s, num_writers));
+        .copy_(WrittenTo(at_s.rows, s, num_writers));
     predicted.narrow(0, top, rows).add_(OnHost(at_s.predicted));
     along.narrow(0, top, rows).add_(OnHost(at_s.along).abs());
   }
@@ -333,7 +245,7 @@ absl::Status StreamEdges::IntoHeadsAt(const SiteNodes& targets,
                   std::max(of.largest, along.const_data_ptr<double>()[i]));
     spans.clear();
     for (int s = window > 0 ? std::max(0, t - window + 1) : 0; s <= t; ++s) {
-      AddSpans(row + column[s], s, num_writers, spans);
+      writers_.AddSpans(row + column[s], s, num_writers, spans);
     }
     // By source, as the sink wants them: sites first, positions within.
     std::stable_sort(spans.begin(), spans.end(),

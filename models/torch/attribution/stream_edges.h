@@ -20,15 +20,14 @@
 
 #include "models/torch/attribution/incoming.h"
 #include "models/torch/attribution/node_table.h"
+#include "models/torch/attribution/stream_writers.h"
 #include "models/torch/attribution/trace.h"
 
 namespace spar::models {
 
 class StreamEdges {
  public:
-  // Gathers what every writer of the graph contributes: one row of `width` per
-  // node and per rest. All arguments outlive this. Throws c10::Error, as does
-  // all else here.
+  // All arguments outlive this. Throws c10::Error, as does all else here.
   StreamEdges(const Trace& trace,
               const NodeTable& nodes,
               NormGradient norm,
@@ -42,9 +41,6 @@ class StreamEdges {
   // Into the heads of a layer, along their outputs, through their values.
   absl::Status IntoHeads(const SiteNodes& targets, const NormTrace& norm);
 
-  // Numbers in the rows gathered for these nodes.
-  static int64_t CountNumbers(const NodeTable& nodes, int width);
-
  private:
   struct Readers {
     at::Tensor rows = {};       // [n, d], J^T v
@@ -57,21 +53,14 @@ class StreamEdges {
     int position = 0;
   };
 
-  // Writers of layers before that of `reader`, and of its layer before it.
-  int WritersBefore(const AttributionSite& reader) const;
-  int64_t Columns(int position, int num_writers) const;
   // rows: [n, d] behind the norm at `positions`, [n].
   Readers ThroughNorm(const NormTrace& norm,
                       const at::Tensor& rows,
                       const at::Tensor& positions) const;
   // Rows J^T v times all that is written at a position; float64 on the host.
-  at::Tensor Values(const at::Tensor& readers,
-                    int position,
-                    int num_writers) const;
-  void AddSpans(const double* row,
-                int position,
-                int num_writers,
-                std::vector<IncomingSpan>& spans) const;
+  at::Tensor WrittenTo(const at::Tensor& readers,
+                       int position,
+                       int num_writers) const;
   absl::Status IntoPositions(const std::vector<const SiteNodes*>& targets,
                              const NormTrace& norm,
                              int begin,
@@ -85,13 +74,10 @@ class StreamEdges {
   at::Tensor HeadReaders(const SiteNodes& targets) const;
 
   const Trace& trace_;
-  const NodeTable& nodes_;
   const NormGradient norm_;
   IncomingSink& sink_;
   IdentityCheck& identity_;
-  std::vector<const SiteNodes*> writers_;
-  std::vector<std::vector<int64_t>> first_row_;  // [writer + 1][position]
-  at::Tensor rows_;  // position by position: each writer's nodes, then its rest
+  const StreamWriters writers_;
 };
 
 }  // namespace spar::models

@@ -4,11 +4,9 @@
 #include <utility>
 
 #include <ATen/ops/bmm.h>
-#include <ATen/ops/gelu_backward.h>
-#include <ATen/ops/ones_like.h>
-#include <ATen/ops/silu_backward.h>
 
 #include "models/torch/aten.h"
+#include "models/torch/attribution/activations.h"
 #include "models/torch/rotary.h"
 #include "models/torch/weights.h"
 
@@ -44,10 +42,10 @@ class Tracer {
          std::span<const ModuleMasks> masks)
       : decoder_(decoder),
         spec_(decoder.spec),
-        factors_(factors),
-        masks_(masks) {
+        dtype_(decoder.dtype == at::kDouble ? at::kDouble : at::kFloat),
+        modules_(factors, masks, dtype_) {
     trace_.decoder = &decoder;
-    trace_.dtype = decoder.dtype == at::kDouble ? at::kDouble : at::kFloat;
+    trace_.dtype = dtype_;
   }
 
   Trace Run(std::span<const TokenId> tokens) {
@@ -61,78 +59,20 @@ class Tracer {
       x = mixed + Mlp(layer, spec_.parallel_residual ? x : mixed);
     }
     trace_.final_norm = TraceNorm(decoder_, decoder_.weights.final_norm, x);
+    trace_.modules = modules_.Take();
     return std::move(trace_);
   }
 
  private:
-  at::Tensor Wide(const at::Tensor& weight) const {
-    return weight.to(trace_.dtype);
-  }
+  at::Tensor Wide(const at::Tensor& weight) const { return weight.to(dtype_); }
 
   // Row i of the tables is position i.
   void Positions() {
     ids_ = at::arange(trace_.tokens, at::dtype(at::kLong)).to(decoder_.device);
     if (spec_.positions != PositionKind::kRotary) return;
     const at::Tensor angles = RotaryAngles(spec_.rotary, ids_);
-    trace_.cos = angles.cos().to(trace_.dtype);
-    trace_.sin = angles.sin().to(trace_.dtype);
-  }
-
-  const ModuleFactors* Factors(SitePart part, int layer) const {
-    for (const ModuleFactors& factors : factors_) {
-      if (factors.part == part && factors.layer == layer) return &factors;
-    }
-    return nullptr;
-  }
-
-  // Splits `plain`, the matrix's own output without bias, into what its
-  // subcomponents and its Delta write, under the run's masks. Returns the
-  // output without bias. Without factors at all there is nothing to record.
-  at::Tensor Write(ModuleTrace module, const at::Tensor& plain) {
-    if (factors_.empty()) return plain;
-    if (module.factors == nullptr) {
-      module.delta = plain;
-      trace_.modules.push_back(std::move(module));
-      return plain;
-    }
-    at::Tensor u = Wide(module.factors->u);
-    const auto order = [&](const at::Tensor& rows) {
-      return module.columns.defined() ? rows.index_select(1, module.columns)
-                                      : rows;
-    };
-    module.components = order(module.activations.matmul(u));
-    module.delta = plain - module.components;
-    if (masks_.empty()) {
-      trace_.modules.push_back(std::move(module));
-      return plain;
-    }
-    const ModuleMasks& masks = masks_[module.factors - factors_.data()];
-    module.masks = masks.components.to(trace_.dtype);
-    module.components = order((module.activations * module.masks).matmul(u));
-    module.delta = module.delta * masks.delta.to(trace_.dtype).unsqueeze(1);
-    at::Tensor written = module.components + module.delta;
-    trace_.modules.push_back(std::move(module));
-    return written;
-  }
-
-  // The same for a matrix that reads `x`, with its bias. `columns`: of the
-  // factors' u.
-  at::Tensor Write(SitePart part,
-                   int layer,
-                   const at::Tensor& x,
-                   const at::Tensor& plain,
-                   const at::Tensor& bias,
-                   const at::Tensor& columns) {
-    ModuleTrace module{.part = part,
-                       .layer = layer,
-                       .factors = Factors(part, layer),
-                       .bias = bias};
-    if (module.factors != nullptr) {
-      module.columns = columns;
-      module.activations = x.matmul(Wide(module.factors->v).t());
-    }
-    const at::Tensor written = Write(std::move(module), plain);
-    return bias.defined() ? written + bias : written;
+    trace_.cos = angles.cos().to(dtype_);
+    trace_.sin = angles.sin().to(dtype_);
   }
 
   at::Tensor Embed(std::span<const TokenId> tokens) {
@@ -142,13 +82,14 @@ class Tracer {
                    at::dtype(at::kLong))
             .to(decoder_.device);
     ModuleTrace module{.part = SitePart::kEmbedding,
-                       .factors = Factors(SitePart::kEmbedding, -1)};
+                       .factors = modules_.Factors(SitePart::kEmbedding, -1)};
     if (module.factors != nullptr) {
       module.activations =
           Wide(module.factors->v.index_select(1, index)).t().contiguous();
     }
-    at::Tensor x = Write(std::move(module),
-                         Wide(weights.token_embedding.index_select(0, index)));
+    at::Tensor x =
+        modules_.Write(std::move(module),
+                       Wide(weights.token_embedding.index_select(0, index)));
     if (weights.position_embedding.defined()) {
       x = x + Wide(weights.position_embedding.narrow(0, 0, trace_.tokens));
     }
@@ -162,8 +103,9 @@ class Tracer {
     const at::Tensor plain = x.matmul(Wide(weights.qkv).t());
     const at::Tensor bias =
         weights.qkv_bias.defined() ? Wide(weights.qkv_bias) : at::Tensor();
-    if (Factors(SitePart::kQkv, layer) != nullptr) {
-      return Write(SitePart::kQkv, layer, x, plain, bias, FusedColumns(layer));
+    if (modules_.Factors(SitePart::kQkv, layer) != nullptr) {
+      return modules_.Write(SitePart::kQkv, layer, x, plain, bias,
+                            FusedColumns(layer));
     }
     const auto part = [&](SitePart which, const Affine& affine, int64_t first,
                           int64_t heads) {
@@ -171,7 +113,7 @@ class Tracer {
       const int64_t size = heads * spec_.head_dim;
       const at::Tensor order =
           PairCoordinates(spec_, at::arange(size, at::dtype(at::kLong)));
-      return Write(
+      return modules_.Write(
           which, layer, x, plain.narrow(1, begin, size),
           affine.bias.present() ? bias.narrow(0, begin, size) : at::Tensor(),
           which == SitePart::kV ? at::Tensor() : order.to(decoder_.device));
@@ -238,8 +180,9 @@ class Tracer {
         at::bmm(trace.pattern, trace.v).transpose(0, 1).flatten(1).contiguous();
     const at::Tensor bias =
         names.o.bias.present() ? Wide(weights.o_bias) : at::Tensor();
-    return Write(SitePart::kO, layer, trace.mixed,
-                 trace.mixed.matmul(Wide(weights.attention.o)), bias, {});
+    return modules_.Write(SitePart::kO, layer, trace.mixed,
+                          trace.mixed.matmul(Wide(weights.attention.o)), bias,
+                          {});
   }
 
   // What the MLP adds to the stream, [T, d].
@@ -253,10 +196,11 @@ class Tracer {
     const int64_t neurons = spec_.mlp_width;
     const auto part = [&](SitePart which, const Affine& affine, int64_t begin) {
       const at::Tensor& bias = weights.mlp.up_bias;
-      return Write(which, layer, normed, plain.narrow(1, begin, neurons),
-                   affine.bias.present() ? Wide(bias.narrow(0, begin, neurons))
-                                         : at::Tensor(),
-                   {});
+      return modules_.Write(
+          which, layer, normed, plain.narrow(1, begin, neurons),
+          affine.bias.present() ? Wide(bias.narrow(0, begin, neurons))
+                                : at::Tensor(),
+          {});
     };
     if (spec_.gated_mlp) {
       trace.gate = part(SitePart::kGate, names.gate, 0);
@@ -268,14 +212,15 @@ class Tracer {
     }
     const at::Tensor bias =
         names.down.bias.present() ? Wide(weights.down_bias) : at::Tensor();
-    return Write(SitePart::kDown, layer, trace.neurons,
-                 trace.neurons.matmul(Wide(weights.mlp.down)), bias, {});
+    return modules_.Write(SitePart::kDown, layer, trace.neurons,
+                          trace.neurons.matmul(Wide(weights.mlp.down)), bias,
+                          {});
   }
 
   const Decoder& decoder_;
   const DecoderSpec& spec_;
-  const std::span<const ModuleFactors> factors_;
-  const std::span<const ModuleMasks> masks_;
+  const at::ScalarType dtype_;
+  ModuleTracer modules_;
   Trace trace_;
   at::Tensor ids_;  // [T]
 };
@@ -310,34 +255,6 @@ at::Tensor TurnHeads(const at::Tensor& x,
       at::stack({a * c - b * s, b * c + a * s}, 3).flatten(2);
   if (dim == x.size(2)) return turned;
   return at::cat({turned, x.narrow(2, dim, x.size(2) - dim)}, 2);
-}
-
-at::Tensor ActivationAt(Activation kind, const at::Tensor& pre) {
-  switch (kind) {
-    case Activation::kGeluTanh:
-      return at::gelu(pre, "tanh");
-    case Activation::kGeluErf:
-      return at::gelu(pre);
-    case Activation::kSilu:
-      return at::silu(pre);
-    case Activation::kRelu:
-      break;
-  }
-  return at::relu(pre);
-}
-
-at::Tensor SlopeAt(Activation kind, const at::Tensor& pre) {
-  switch (kind) {
-    case Activation::kGeluTanh:
-      return at::gelu_backward(at::ones_like(pre), pre, "tanh");
-    case Activation::kGeluErf:
-      return at::gelu_backward(at::ones_like(pre), pre);
-    case Activation::kSilu:
-      return at::silu_backward(at::ones_like(pre), pre);
-    case Activation::kRelu:
-      break;
-  }
-  return (pre > 0).to(pre.scalar_type());
 }
 
 at::Tensor LogitsOf(const Trace& trace, const at::Tensor& positions) {

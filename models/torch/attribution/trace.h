@@ -9,47 +9,15 @@
 // T positions, d width, H query heads, K kv heads, e head_dim, F mlp_width.
 #pragma once
 
-#include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
-#include "models/attribution.h"
+#include "models/torch/attribution/module_trace.h"
 #include "models/torch/parameters.h"
 
 namespace spar::models {
-
-// One decomposed matrix, W = sum_c U_c V_c^T + Delta, on the decoder's device.
-// The embedding reads one-hot tokens: its v is [C, vocab].
-struct ModuleFactors {
-  SitePart part = SitePart::kQ;
-  int layer = -1;
-  std::string name = {};
-  at::Tensor v = {};  // [C, in]
-  at::Tensor u = {};  // [C, out], `out` in the checkpoint's order
-};
-
-// What multiplies the subcomponents and the Delta of one matrix.
-struct ModuleMasks {
-  at::Tensor components = {};  // [T, C]
-  at::Tensor delta = {};       // [T]
-};
-
-// What one matrix wrote: components + delta + bias. Columns in the engine's
-// order; of kQkv: q, then k, then v.
-struct ModuleTrace {
-  SitePart part = SitePart::kQ;
-  int layer = -1;
-  const ModuleFactors* factors = nullptr;  // null: not decomposed
-  at::Tensor columns = {};                 // [out] of u; undefined: as they are
-  at::Tensor activations = {};             // [T, C], V_c . input
-  at::Tensor masks = {};                   // [T, C]; undefined: all 1
-  at::Tensor components = {};  // [T, out], masked; undefined without factors
-  at::Tensor delta = {};       // [T, out], masked; all of Wx without factors
-  at::Tensor bias = {};        // [out]; undefined when absent
-};
 
 // A norm as the run used it.
 struct NormTrace {
@@ -101,10 +69,6 @@ at::Tensor TurnHeads(const at::Tensor& x,
                      const at::Tensor& cos,
                      const at::Tensor& sin,
                      bool inverse);
-
-// The activation function, and its slope, at every entry of `pre`.
-at::Tensor ActivationAt(Activation kind, const at::Tensor& pre);
-at::Tensor SlopeAt(Activation kind, const at::Tensor& pre);
 
 // Logits at some positions, [n, vocab].
 at::Tensor LogitsOf(const Trace& trace, const at::Tensor& positions);
