@@ -11,11 +11,6 @@
 namespace spar::models {
 namespace {
 
-// Past this many tokens, products gain nothing and activations leave the cache.
-constexpr int64_t kMostTokens = 2048;
-// What starting another batch costs, in multiply-adds per layer.
-constexpr double kBatchOverhead = 2e6;
-
 // Rows that plainly belong together: same prompt, similar number of units.
 struct Group {
   ReferenceKind reference = ReferenceKind::kZero;
@@ -126,17 +121,17 @@ class Planner {
   const ReuseOptions& reuse_;
 };
 
-// Of `tokens` tokens: the streams with their copies and norms, and the widest
-// of a layer's intermediate values.
-int64_t BytesOf(const DecoderSpec& spec, int64_t tokens, int bytes_per_number) {
+}  // namespace
+
+int64_t ActivationBytes(const DecoderSpec& spec,
+                        int64_t tokens,
+                        int64_t bytes_per_number) {
   const int64_t attention =
       int64_t{2 * spec.num_heads + 2 * spec.num_kv_heads} * spec.head_dim;
   const int64_t mlp = int64_t{spec.mlp_width} * (spec.gated_mlp ? 4 : 2);
   const int64_t numbers = 5 * int64_t{spec.width} + std::max(attention, mlp);
   return tokens * numbers * bytes_per_number;
 }
-
-}  // namespace
 
 std::vector<PlannedBatch> PlanBatches(std::span<const Row> rows,
                                       const DecoderSpec& spec,
@@ -155,7 +150,7 @@ std::vector<PlannedBatch> PlanBatches(std::span<const Row> rows,
       }
       tokens += more;
       batches.back().rows.push_back(row);
-      batches.back().bytes = BytesOf(spec, tokens, bytes_per_number) +
+      batches.back().bytes = ActivationBytes(spec, tokens, bytes_per_number) +
                              12 * int64_t{spec.vocab_size};
     }
   }

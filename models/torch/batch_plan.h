@@ -19,6 +19,17 @@ struct PlannedBatch {
   int64_t bytes = 0;           // of activations, at most
 };
 
+// Past this many tokens, products gain nothing and activations leave the cache.
+inline constexpr int64_t kMostTokens = 2048;
+// What starting another batch costs, in multiply-adds per layer.
+inline constexpr double kBatchOverhead = 2e6;
+
+// Of `tokens` tokens: the streams with their copies and norms, and the widest
+// of a layer's intermediate values.
+int64_t ActivationBytes(const DecoderSpec& spec,
+                        int64_t tokens,
+                        int64_t bytes_per_number);
+
 // Puts rows together whose kept units overlap, as long as computing the union
 // for all of them costs less than another batch would, and cuts batches where
 // they get too long to gain. `bytes_per_number` is the dtype's.

@@ -23,4 +23,9 @@ absl::StatusOr<Calibration> Calibrate(const ModelInfo& info,
                                       const UnitTable& units,
                                       const EvaluateWith& evaluate);
 
+// The noise floor of rows over the units of a decomposition, as Calibrate's.
+absl::StatusOr<double> MeasureNoise(const ModelInfo& info,
+                                    const DecompositionInfo& decomposition,
+                                    const EvaluateWith& evaluate);
+
 }  // namespace spar::models

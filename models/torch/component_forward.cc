@@ -23,7 +23,8 @@ class Forward {
 
   at::Tensor Run() {
     at::Tensor x = run_.stream.defined() ? run_.stream : Embedding();
-    for (int layer = run_.first_layer; layer < spec_.num_layers; ++layer) {
+    const int end = run_.end_layer < 0 ? spec_.num_layers : run_.end_layer;
+    for (int layer = run_.first_layer; layer < end; ++layer) {
       if (run_.see_stream) run_.see_stream(layer, x);
       x = Layer(layer, x, run_.last_only && layer == spec_.num_layers - 1);
     }
@@ -187,10 +188,17 @@ class Forward {
 }  // namespace
 
 std::vector<MaskedModule> MaskModules(DecomposedDecoder& decomposed,
-                                      std::vector<ComponentMasks> masks) {
+                                      std::vector<ComponentMasks> masks,
+                                      const ComponentMeans* means,
+                                      const at::Tensor& reference_rows) {
   std::vector<MaskedModule> modules;
   for (size_t m = 0; m < masks.size(); ++m) {
-    modules.emplace_back(decomposed, static_cast<int>(m), std::move(masks[m]));
+    ComponentReference reference;
+    if (means != nullptr) {
+      reference = {.means = &means->modules[m], .rows = reference_rows};
+    }
+    modules.emplace_back(decomposed, static_cast<int>(m), std::move(masks[m]),
+                         std::move(reference));
   }
   return modules;
 }

@@ -26,19 +26,25 @@ struct ComponentRun {
   // undefined: with the embedding.
   int first_layer = 0;
   at::Tensor stream = {};
-  // The result is of each sequence's last token only, [sequences, width], and
-  // nothing else is computed in the last layer; else of all, [tokens, width].
+  // Where it ends: before this layer; -1: behind the last.
+  int end_layer = -1;
+  // The result of the last layer is of each sequence's last token only,
+  // [sequences, width], and nothing else is computed there; else of all,
+  // [tokens, width].
   bool last_only = false;
   // Called with the stream before each layer from first_layer on.
   std::function<void(int layer, const at::Tensor& stream)> see_stream = nullptr;
 };
 
-// Every module of `decomposed` under `masks`, one for each.
+// Every module of `decomposed` under `masks`, one for each. Null `means`: the
+// zero reference; else `reference_rows` has the row of each token, long.
 std::vector<MaskedModule> MaskModules(DecomposedDecoder& decomposed,
-                                      std::vector<ComponentMasks> masks);
+                                      std::vector<ComponentMasks> masks,
+                                      const ComponentMeans* means = nullptr,
+                                      const at::Tensor& reference_rows = {});
 
-// The residual stream before the final norm. Differentiable in the masks when
-// grad mode is on. Throws c10::Error.
+// The residual stream behind the last layer run. Differentiable in the masks
+// when grad mode is on. Throws c10::Error.
 at::Tensor ComponentForward(const DecomposedDecoder& decomposed,
                             SequenceBatch& batch,
                             const ComponentRun& run);

@@ -22,44 +22,62 @@ at::Tensor Pick(const at::Tensor& values, const at::Tensor& rows) {
 
 MaskedModule::MaskedModule(DecomposedDecoder& decoder,
                            int module,
-                           ComponentMasks masks)
+                           ComponentMasks masks,
+                           ComponentReference reference)
     : masks_(std::move(masks)),
+      reference_(std::move(reference)),
       embedding_(decoder.modules()[module].module.site ==
                  ModuleSite::kEmbedding),
       weight_(decoder.Weight(module)) {
-  const bool all_listed = masks_.values.defined() && !masks_.ids.defined();
-  at::Tensor deltas;
-  if (masks_.deltas.defined()) deltas = masks_.deltas.unsqueeze(1);
-  AddBase(weight_, masks_.delta, deltas);
-  if (all_listed) {
-    factors_ = deltas.defined() ? masks_.values - deltas
-                                : masks_.values - masks_.delta;
-    KeepNonzero();
-  } else {
-    if (deltas.defined() || masks_.rest != masks_.delta) {
-      AddBase(decoder.Sum(module), masks_.rest - masks_.delta,
-              deltas.defined() ? masks_.rest - deltas : at::Tensor());
-    }
-    if (masks_.values.defined()) {
-      factors_ = masks_.values - masks_.rest;
-      ids_ = masks_.ids;
-    }
-  }
+  AddBases(decoder, module);
   if (factors_.defined() && factors_.size(1) == 0) factors_ = at::Tensor();
   if (!factors_.defined()) return;
   v_ = decoder.V(module, ids_);
   u_ = decoder.U(module, ids_);
+  if (reference_.means == nullptr) return;
+  listed_means_ = reference_.means->activations;
+  if (ids_.defined()) listed_means_ = listed_means_.index_select(1, ids_);
+}
+
+void MaskedModule::AddBases(DecomposedDecoder& decoder, int module) {
+  const double rest = masks_.rest, delta = masks_.delta;
+  const ModuleMeans* const means = reference_.means;
+  const at::Tensor target_mean = means ? means->target : at::Tensor();
+  const at::Tensor sum_mean = means ? means->sum : at::Tensor();
+  at::Tensor deltas;
+  if (masks_.deltas.defined()) deltas = masks_.deltas.unsqueeze(1);
+  if (masks_.values.defined() && !masks_.ids.defined()) {  // all are listed
+    AddBase(weight_, delta, deltas, target_mean);
+    factors_ =
+        deltas.defined() ? masks_.values - deltas : masks_.values - delta;
+    KeepNonzero();
+    return;
+  }
+  if (masks_.values.defined()) {
+    factors_ = masks_.values - rest;
+    ids_ = masks_.ids;
+  }
+  if (rest == 0) {
+    if (!deltas.defined() && delta == 0) return;
+    AddBase(decoder.Delta(module), delta, deltas,
+            means ? target_mean - sum_mean : at::Tensor());
+    return;
+  }
+  AddBase(weight_, delta, deltas, target_mean);
+  if (!deltas.defined() && rest == delta) return;
+  AddBase(decoder.Sum(module), rest - delta,
+          deltas.defined() ? rest - deltas : at::Tensor(), sum_mean);
 }
 
 void MaskedModule::AddBase(at::Tensor weight,
                            double factor,
-                           at::Tensor factors) {
-  if (factors.defined()) {
-    bases_.push_back(
-        {.weight = std::move(weight), .factors = std::move(factors)});
-  } else if (factor != 0) {
-    bases_.push_back({.weight = std::move(weight), .factor = factor});
-  }
+                           at::Tensor factors,
+                           at::Tensor means) {
+  if (!factors.defined() && factor == 0) return;
+  bases_.push_back({.weight = std::move(weight),
+                    .factor = factor,
+                    .factors = std::move(factors),
+                    .means = std::move(means)});
 }
 
 void MaskedModule::KeepNonzero() {
@@ -70,6 +88,22 @@ void MaskedModule::KeepNonzero() {
   if (share > kGatherShare) return;
   factors_ = factors_.index_select(1, any);
   ids_ = any;
+}
+
+at::Tensor MaskedModule::Means(const at::Tensor& rows) const {
+  if (reference_.means == nullptr) return {};
+  if (bases_.size() == 1 && bases_[0].weight.is_same(weight_) &&
+      !bases_[0].factors.defined() && bases_[0].factor == 1) {
+    return {};  // W's own mean, less itself
+  }
+  const at::Tensor at_rows = Pick(reference_.rows, rows);
+  at::Tensor y = reference_.means->target.index_select(0, at_rows);
+  for (const Base& base : bases_) {
+    const at::Tensor mean = base.means.index_select(0, at_rows);
+    y = y - (base.factors.defined() ? mean * Pick(base.factors, rows)
+                                    : mean * base.factor);
+  }
+  return y;
 }
 
 at::Tensor MaskedModule::Apply(const at::Tensor& x,
@@ -96,9 +130,20 @@ at::Tensor MaskedModule::Apply(const at::Tensor& x,
     y = y.defined() ? y + term : term;
     if (bias.defined() && &base == &bases_.front()) y = y + bias;
   }
+  if (const at::Tensor means = Means(rows); means.defined()) {
+    if (y.defined()) {
+      y = y + means;
+    } else {
+      y = bias.defined() ? means + bias : means;
+    }
+  }
   if (factors_.defined()) {
-    const at::Tensor activations =
+    at::Tensor activations =
         embedding_ ? v_.index_select(1, x).t() : at::linear(x, v_);
+    if (listed_means_.defined()) {
+      activations = activations -
+                    listed_means_.index_select(0, Pick(reference_.rows, rows));
+    }
     const at::Tensor scaled = activations * Pick(factors_, rows);
     if (y.defined()) return at::addmm(y, scaled, u_);
     if (bias.defined()) return at::addmm(bias, scaled, u_);

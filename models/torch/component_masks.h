@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "models/torch/component_means.h"
 #include "models/torch/decomposed_decoder.h"
 
 namespace spar::models {
@@ -31,20 +32,34 @@ struct ComponentMasks {
   }
 };
 
+// What masked parts hold in place of nothing.
+struct ComponentReference {
+  const ModuleMeans* means = nullptr;  // null: zero
+  at::Tensor rows = {};                // of the means, for each token, long
+};
+
 // Note [A masked weight as three sums]
 // With R = sum_c U_c V_c^T and Delta = W - R,
-//   y = d W x + (r - d) R x + sum_{c listed} (m_c - r) a_c U_c + bias
-// for any r that is the mask of all that is not listed. So Delta is never
-// formed: the target (r = d = 1) with a few subcomponents changed costs W and
-// those few; alive subcomponents alone (r = d = 0) cost only themselves; all of
-// them without Delta (r = 1, d = 0) cost R, which is made once. Where all are
-// listed r is free, and r = d leaves out R; then only the columns that differ
-// from d anywhere are multiplied.
+//   y = r R x + d Delta x + sum_{c listed} (m_c - r) a_c U_c + bias
+// for any r that is the mask of all that is not listed. Of W, R and Delta the
+// fewest are multiplied: W alone where r = d, so the target with a few
+// subcomponents changed costs W and those few; Delta alone where r = 0, and
+// nothing but the alive subcomponents where d = 0 too; else d W + (r - d) R.
+// R and Delta are made once, when first wanted. Where all are listed r is free
+// and is d; then only the columns that differ from d anywhere are multiplied.
+//
+// Against a mean reference every part writes m * own + (1 - m) * mean. With the
+// means of x in place of 1 - m, that is
+//   y = (what the masks make of x - mean x) + W mean x + bias
+// so each sum loses its own mean, and W's is added.
 class MaskedModule {
  public:
   // Differentiable in `masks.values` and
   // `masks.deltas` when grad mode is on.
-  MaskedModule(DecomposedDecoder& decoder, int module, ComponentMasks masks);
+  MaskedModule(DecomposedDecoder& decoder,
+               int module,
+               ComponentMasks masks,
+               ComponentReference reference = {});
 
   bool is_target() const { return masks_.IsTarget(); }
 
@@ -59,26 +74,36 @@ class MaskedModule {
   at::Tensor Recompose() const;
 
  private:
-  // W or R with what multiplies it.
+  // W, R or Delta with what multiplies it.
   struct Base {
     at::Tensor weight = {};  // [d_out, d_in]
     double factor = 1;
     at::Tensor factors = {};  // [tokens, 1], in place of `factor`
+    at::Tensor means = {};    // of what it writes; undefined: zero
   };
 
-  void AddBase(at::Tensor weight, double factor, at::Tensor factors);
+  void AddBase(at::Tensor weight,
+               double factor,
+               at::Tensor factors,
+               at::Tensor means);
+  void AddBases(DecomposedDecoder& decoder, int module);
   // Leaves out of the listed what adds nothing.
   void KeepNonzero();
+  // What the mean reference adds to everything else, [n, d_out]; undefined:
+  // nothing.
+  at::Tensor Means(const at::Tensor& rows) const;
 
   const ComponentMasks masks_;
+  const ComponentReference reference_;
   const bool embedding_;
   const at::Tensor weight_;
   std::vector<Base> bases_ = {};
   // The listed: what is gathered of them and what multiplies each.
-  at::Tensor ids_ = {};      // [k]; undefined: all
-  at::Tensor factors_ = {};  // [tokens or 1, k]; undefined: none
-  at::Tensor v_ = {};        // [k, d_in]
-  at::Tensor u_ = {};        // [k, d_out], outputs in the engine's order
+  at::Tensor ids_ = {};           // [k]; undefined: all
+  at::Tensor factors_ = {};       // [tokens or 1, k]; undefined: none
+  at::Tensor v_ = {};             // [k, d_in]
+  at::Tensor u_ = {};             // [k, d_out], outputs in the engine's order
+  at::Tensor listed_means_ = {};  // of their activations, [rows of means, k]
 };
 
 }  // namespace spar::models

@@ -81,14 +81,18 @@ at::Tensor EngineWeight(const DecoderSpec& spec,
 }
 
 DecomposedDecoder::DecomposedDecoder(const Decoder& decoder,
-                                     std::vector<ComponentModule> modules)
-    : decoder_(decoder), modules_(std::move(modules)) {
+                                     std::vector<ComponentModule> modules,
+                                     std::vector<at::Tensor> deltas)
+    : decoder_(decoder),
+      modules_(std::move(modules)),
+      given_(std::move(deltas)) {
   for (const ComponentModule& module : modules_) {
     at::Tensor outputs = EngineOutputs(decoder.spec, module.module);
     outputs_.push_back(outputs.defined() ? outputs.to(decoder.device)
                                          : outputs);
   }
   sums_.resize(modules_.size());
+  deltas_.resize(modules_.size());
 }
 
 int DecomposedDecoder::Find(ModuleSite site, int layer) const {
@@ -105,22 +109,40 @@ at::Tensor DecomposedDecoder::Weight(int module) const {
   return EngineWeight(decoder_.spec, decoder_.weights, modules_[module].module);
 }
 
+at::Tensor DecomposedDecoder::MakeSum(int module) const {
+  const at::Tensor v = V(module, {}), u = modules_[module].u.to(decoder_.dtype);
+  // Contiguous along what a batch reads: outputs, but the embedding's tokens.
+  if (modules_[module].module.site == ModuleSite::kEmbedding) {
+    return at::mm(v.t(), u).t();
+  }
+  const at::Tensor sum = at::mm(u.t(), v);
+  return outputs_[module].defined() ? sum.index_select(0, outputs_[module])
+                                    : sum;
+}
+
 const at::Tensor& DecomposedDecoder::Sum(int module) {
   at::Tensor& sum = sums_[module];
   if (sum.defined()) return sum;
   const c10::InferenceMode ordinary(false);  // gradients may pass by it later
   const c10::AutoGradMode no_gradients(false);
-  const at::Tensor v = V(module, {}), u = modules_[module].u.to(decoder_.dtype);
-  // Contiguous along what a batch reads: outputs, but the embedding's tokens.
-  if (modules_[module].module.site == ModuleSite::kEmbedding) {
-    sum = at::mm(v.t(), u).t();
-  } else {
-    sum = at::mm(u.t(), v);
-    if (outputs_[module].defined()) {
-      sum = sum.index_select(0, outputs_[module]);
-    }
-  }
+  sum = given_.empty() ? MakeSum(module) : Weight(module) - Delta(module);
   return sum;
+}
+
+const at::Tensor& DecomposedDecoder::Delta(int module) {
+  at::Tensor& delta = deltas_[module];
+  if (delta.defined()) return delta;
+  const c10::InferenceMode ordinary(false);  // as Sum
+  const c10::AutoGradMode no_gradients(false);
+  if (given_.empty()) {
+    delta = Weight(module) - MakeSum(module);
+    return delta;
+  }
+  delta = given_[module].to(decoder_.dtype);
+  if (outputs_[module].defined()) {
+    delta = delta.index_select(0, outputs_[module]);
+  }
+  return delta;
 }
 
 at::Tensor DecomposedDecoder::V(int module, const at::Tensor& ids) const {

@@ -48,8 +48,11 @@ at::Tensor EngineWeight(const DecoderSpec& spec,
 class DecomposedDecoder {
  public:
   // `decoder` outlives this. `modules`: of its weights, no site twice.
+  // `deltas`: Delta of each module, [d_out, d_in], outputs as in the
+  // checkpoint, where they are at hand; else empty.
   DecomposedDecoder(const Decoder& decoder,
-                    std::vector<ComponentModule> modules);
+                    std::vector<ComponentModule> modules,
+                    std::vector<at::Tensor> deltas = {});
 
   const Decoder& decoder() const { return decoder_; }
   const std::vector<ComponentModule>& modules() const { return modules_; }
@@ -58,19 +61,24 @@ class DecomposedDecoder {
   int Find(ModuleSite site, int layer) const;
 
   at::Tensor Weight(int module) const;
-  // sum_c U[c] V[c]^T of all subcomponents, as Weight. Made when first asked
-  // for and kept: as many bytes as the weight.
+  // sum_c U[c] V[c]^T of all subcomponents, and what it lacks of the weight, as
+  // Weight. Made when first asked for and kept: as many bytes as the weight.
   const at::Tensor& Sum(int module);
+  const at::Tensor& Delta(int module);
   // Rows of V, [k, d_in], and of U in the engine's order, [k, d_out]. `ids`
   // undefined: all, without copies where the order allows it.
   at::Tensor V(int module, const at::Tensor& ids) const;
   at::Tensor U(int module, const at::Tensor& ids) const;
 
  private:
+  at::Tensor MakeSum(int module) const;
+
   const Decoder& decoder_;
   const std::vector<ComponentModule> modules_;
+  std::vector<at::Tensor> given_;    // [module], Delta; empty: not given
   std::vector<at::Tensor> outputs_;  // [module], EngineOutputs
-  std::vector<at::Tensor> sums_;     // [module], undefined until asked for
+  // [module], undefined until asked for
+  std::vector<at::Tensor> sums_, deltas_;
 };
 
 }  // namespace spar::models

@@ -8,14 +8,13 @@
 
 #include "base/status.h"
 #include "models/torch/aten.h"
+#include "models/torch/dense_components.h"
 #include "models/torch/dense_forward.h"
+#include "models/torch/dense_rows.h"
 #include "models/torch/errors.h"
 
 namespace spar::models {
 namespace {
-
-// Positions that fewer prompts reach take the mean over all later positions.
-constexpr int kFewestPrompts = 8;
 
 absl::Status CheckTokens(const DecoderSpec& spec,
                          std::span<const TokenId> tokens,
@@ -40,95 +39,52 @@ absl::Status CheckTokens(const DecoderSpec& spec,
   return absl::OkStatus();
 }
 
-at::Tensor Zeros(int64_t rows, int64_t columns) {
-  return at::zeros({rows, columns}, at::TensorOptions().dtype(at::kDouble));
-}
-
-// Sums of one layer's activations over prompts, position by position, and what
-// they say about any position.
-class MeanOfLayer {
- public:
-  MeanOfLayer() = default;
-  MeanOfLayer(int64_t positions, int64_t width)
-      : sum_(Zeros(positions, width)), count_(positions, 0) {}
-
-  void Add(const at::Tensor& values) {
-    sum_.narrow(0, 0, values.size(0)) += values;
-    for (int64_t i = 0; i < values.size(0); ++i) ++count_[i];
-  }
-
-  // [position][width] for the positions 0..length-1.
-  at::Tensor At(int length) const {
-    at::Tensor mean = Zeros(length, sum_.size(1));
-    const at::Tensor pooled = Pooled();
-    for (int i = 0; i < length; ++i) {
-      const bool enough = i == 0 || Count(i) >= kFewestPrompts;
-      mean[i].copy_(enough ? sum_[i] / Count(i) : pooled);
-    }
-    return mean;
-  }
-
- private:
-  double Count(int64_t position) const {
-    return position < static_cast<int64_t>(count_.size()) ? count_[position]
-                                                          : 0;
-  }
-  // Over every position but the first, of every prompt. Zero where no prompt
-  // has a second position.
-  at::Tensor Pooled() const {
-    double count = 0;
-    for (size_t i = 1; i < count_.size(); ++i) count += count_[i];
-    const at::Tensor later = sum_.narrow(0, 1, sum_.size(0) - 1).sum(0);
-    return count > 0 ? later / count : later;
-  }
-
-  at::Tensor sum_;
-  std::vector<int> count_;
-};
-
-// The tokens that a row's forward pass reads, and which of them may be seen.
-struct DensePrompt {
-  std::vector<TokenId> ids = {};
-  IndexSet kept = {};
-};
-
-DensePrompt Arrange(const Row& row) {
-  const std::vector<TokenId>& tokens = row.prompt->tokens;
-  if (row.prompt->position_mode == PositionMode::kKeepIds) {
-    return DensePrompt{.ids = tokens, .kept = row.positions};
-  }
-  DensePrompt shorter;
-  for (const int32_t position : row.positions.Members()) {
-    shorter.ids.push_back(tokens[position]);
-  }
-  shorter.kept = IndexSet::All(static_cast<int>(shorter.ids.size()));
-  return shorter;
-}
-
 }  // namespace
 
 struct DenseChecker::MeanActivations {
-  std::vector<MeanOfLayer> heads;
-  std::vector<MeanOfLayer> neurons;
+  std::vector<DenseMean> heads;
+  std::vector<DenseMean> neurons;
 };
 
 DenseChecker::DenseChecker(std::shared_ptr<const Snapshot> snapshot,
-                           std::vector<std::vector<TokenId>> reference_prompts)
+                           std::vector<std::vector<TokenId>> reference_prompts,
+                           std::span<const NamedDecomposition> decompositions)
     : snapshot_(std::move(snapshot)),
       units_(MakeUnitTable(snapshot_->spec())),
       reference_prompts_(std::move(reference_prompts)),
-      weights_(std::make_unique<DenseWeights>(snapshot_)) {}
+      weights_(std::make_unique<DenseWeights>(snapshot_)) {
+  for (const NamedDecomposition& one : decompositions) {
+    components_.emplace(one.name,
+                        std::make_unique<DenseComponents>(
+                            one.decomposition, *weights_, reference_prompts_));
+  }
+}
 
 DenseChecker::~DenseChecker() = default;
 
 absl::StatusOr<std::unique_ptr<DenseChecker>> DenseChecker::Make(
     std::shared_ptr<const Snapshot> snapshot,
-    std::vector<std::vector<TokenId>> reference_prompts) {
+    std::vector<std::vector<TokenId>> reference_prompts,
+    std::span<const NamedDecomposition> decompositions) {
   for (const std::vector<TokenId>& prompt : reference_prompts) {
     RETURN_IF_ERROR(CheckTokens(snapshot->spec(), prompt, "reference_prompts"));
   }
-  return std::unique_ptr<DenseChecker>(
-      new DenseChecker(std::move(snapshot), std::move(reference_prompts)));
+  return std::unique_ptr<DenseChecker>(new DenseChecker(
+      std::move(snapshot), std::move(reference_prompts), decompositions));
+}
+
+absl::StatusOr<int64_t> DenseChecker::CountUnitsOf(const Prompt& prompt) const {
+  if (prompt.space == UnitSpace::kHeadsAndNeurons) return units_.size();
+  const auto found = components_.find(prompt.decomposition);
+  if (found != components_.end()) {
+    return CountUnits(found->second->spec(), prompt.space,
+                      static_cast<int>(prompt.tokens.size()));
+  }
+  return base::Error(absl::StatusCode::kNotFound,
+                     base::Cat("no decomposition '", prompt.decomposition, "'"),
+                     {.reason = "DECOMPOSITION_NOT_FOUND",
+                      .field = "decomposition",
+                      .metadata = {{"decomposition", prompt.decomposition}}});
 }
 
 absl::Status DenseChecker::Check(const Row& row) const {
@@ -141,15 +97,14 @@ absl::Status DenseChecker::Check(const Row& row) const {
   RETURN_IF_ERROR(CheckTokens(spec, prompt.tokens, "tokens"));
   RETURN_IF_ERROR(CheckTokens(spec, {&prompt.target, 1}, "target"));
   const int length = static_cast<int>(prompt.tokens.size());
-  if (row.units.universe() != units_.size() ||
-      row.positions.universe() != length) {
+  ASSIGN_OR_RETURN(const int64_t num_units, CountUnitsOf(prompt));
+  if (row.units.universe() != num_units || row.positions.universe() != length) {
     return base::InvalidArgument(
         "ROW_OUT_OF_RANGE", "",
         base::Cat("sets over ", row.units.universe(), " units and ",
-                  row.positions.universe(), " positions; want ", units_.size(),
+                  row.positions.universe(), " positions; want ", num_units,
                   " and ", length),
-        {{"units", base::Cat(units_.size())},
-         {"positions", base::Cat(length)}});
+        {{"units", base::Cat(num_units)}, {"positions", base::Cat(length)}});
   }
   if (!row.positions.Contains(length - 1)) {
     return base::InvalidArgument(
@@ -197,7 +152,10 @@ const DenseChecker::MeanActivations& DenseChecker::Mean() {
 }
 
 at::Tensor DenseChecker::Run(const Row& row) {
-  const DensePrompt prompt = Arrange(row);
+  if (row.prompt->space != UnitSpace::kHeadsAndNeurons) {
+    return components_.at(row.prompt->decomposition)->Logits(row);
+  }
+  const DensePrompt prompt = ArrangeDense(row);
   const int length = static_cast<int>(prompt.ids.size());
   const int64_t head_dim = snapshot_->spec().head_dim;
   const MeanActivations* mean =
@@ -205,9 +163,9 @@ at::Tensor DenseChecker::Run(const Row& row) {
 
   // mask x own + (1 - mask) x reference, columns of one unit alike.
   const auto restrict = [&](UnitKind kind, int layer, const at::Tensor& own,
-                            const MeanOfLayer* outside) {
+                            const DenseMean* outside) {
     const int64_t columns = kind == UnitKind::kHead ? head_dim : 1;
-    at::Tensor mask = Zeros(1, own.size(1));
+    at::Tensor mask = DenseZeros(1, own.size(1));
     double* masks = mask.mutable_data_ptr<double>();
     for (int64_t column = 0; column < own.size(1); ++column) {
       const Unit unit{.kind = kind,

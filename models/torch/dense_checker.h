@@ -1,18 +1,23 @@
 // L1t. The margin of a row by a second code path, for certificates and tests.
 //
-// Float64, one row at a time, the whole prompt: units outside S are overwritten
-// in dense activations, removed keys are masked in attention. It has its own
+// Float64, one row at a time, the whole prompt: heads and neurons outside S are
+// overwritten in dense activations, weights that lack subcomponents are
+// recomposed, removed keys are masked in attention. It has its own
 // reading of the weights, its own transformer and its own mean activations, and
 // shares with the engine only what describes the model (DecoderSpec).
 #pragma once
 
+#include <map>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
 #include "models/row.h"
 #include "models/snapshot/snapshot.h"
+#include "models/torch/torch_backend.h"
 #include "models/unit_table.h"
 
 namespace at {
@@ -21,6 +26,7 @@ class Tensor;
 
 namespace spar::models {
 
+class DenseComponents;
 class DenseWeights;
 
 // Not thread-safe.
@@ -29,11 +35,13 @@ class DenseChecker {
   // kInvalidArgument when a reference prompt does not fit the model.
   static absl::StatusOr<std::unique_ptr<DenseChecker>> Make(
       std::shared_ptr<const Snapshot> snapshot,
-      std::vector<std::vector<TokenId>> reference_prompts);
+      std::vector<std::vector<TokenId>> reference_prompts,
+      std::span<const NamedDecomposition> decompositions = {});
   ~DenseChecker();
 
   // Logit of the target minus the largest other logit at the last position.
-  // kInvalidArgument for a row that does not fit the model;
+  // kInvalidArgument for a row that does not fit the model; kNotFound
+  // DECOMPOSITION_NOT_FOUND for units of one that it lacks;
   // kFailedPrecondition for a mean reference without reference prompts;
   // kResourceExhausted when memory runs out.
   absl::StatusOr<double> Margin(const Row& row);
@@ -47,8 +55,10 @@ class DenseChecker {
   struct MeanActivations;
 
   DenseChecker(std::shared_ptr<const Snapshot> snapshot,
-               std::vector<std::vector<TokenId>> reference_prompts);
+               std::vector<std::vector<TokenId>> reference_prompts,
+               std::span<const NamedDecomposition> decompositions);
 
+  absl::StatusOr<int64_t> CountUnitsOf(const Prompt& prompt) const;
   absl::Status Check(const Row& row) const;
   const MeanActivations& Mean();
   at::Tensor Run(const Row& row);
@@ -57,6 +67,7 @@ class DenseChecker {
   const UnitTable units_;
   const std::vector<std::vector<TokenId>> reference_prompts_;
   const std::unique_ptr<DenseWeights> weights_;
+  std::map<std::string, std::unique_ptr<DenseComponents>> components_;
   std::unique_ptr<MeanActivations> mean_;  // made when first asked for
 };
 

@@ -20,8 +20,11 @@ at::Tensor NewMatrix(int64_t rows, int64_t columns) {
 
 at::Tensor Linear(DenseWeights& weights,
                   const Affine& affine,
-                  const at::Tensor& x) {
-  at::Tensor y = x.matmul(weights.Read(affine.weight).t());
+                  const at::Tensor& x,
+                  const DenseHooks& hooks) {
+  at::Tensor y;
+  if (hooks.on_product) y = hooks.on_product(affine.weight, x);
+  if (!y.defined()) y = x.matmul(weights.Read(affine.weight).t());
   return affine.bias.present() ? y + weights.Read(affine.bias) : y;
 }
 
@@ -141,12 +144,13 @@ at::Tensor AttentionMask(const IndexSet& kept, int window) {
 at::Tensor Attention(DenseWeights& weights,
                      const LayerSpec& layer,
                      const at::Tensor& x,
-                     const IndexSet& kept) {
+                     const IndexSet& kept,
+                     const DenseHooks& hooks) {
   const DecoderSpec& spec = weights.spec();
   const std::vector<Turn> turns = Turns(spec, kept.universe());
-  const at::Tensor q = Linear(weights, layer.q, x);
-  const at::Tensor k = Linear(weights, layer.k, x);
-  const at::Tensor v = Linear(weights, layer.v, x);
+  const at::Tensor q = Linear(weights, layer.q, x, hooks);
+  const at::Tensor k = Linear(weights, layer.k, x, hooks);
+  const at::Tensor v = Linear(weights, layer.v, x, hooks);
   const at::Tensor mask = AttentionMask(kept, layer.sliding_window);
   const int64_t dim = spec.head_dim;
   const int heads_per_kv = spec.num_heads / spec.num_kv_heads;
@@ -166,16 +170,20 @@ at::Tensor Attention(DenseWeights& weights,
 
 at::Tensor Neurons(DenseWeights& weights,
                    const LayerSpec& layer,
-                   const at::Tensor& x) {
+                   const at::Tensor& x,
+                   const DenseHooks& hooks) {
   const DecoderSpec& spec = weights.spec();
-  const at::Tensor up = Linear(weights, layer.up, x);
+  const at::Tensor up = Linear(weights, layer.up, x, hooks);
   if (!spec.gated_mlp) return Activate(spec.activation, up);
-  return Activate(spec.activation, Linear(weights, layer.gate, x)) * up;
+  return Activate(spec.activation, Linear(weights, layer.gate, x, hooks)) * up;
 }
 
-at::Tensor Embed(DenseWeights& weights, std::span<const TokenId> ids) {
+at::Tensor Embed(DenseWeights& weights,
+                 std::span<const TokenId> ids,
+                 const DenseHooks& hooks) {
   const DecoderSpec& spec = weights.spec();
   at::Tensor x = weights.ReadRows(spec.token_embedding, ids);
+  if (hooks.on_embedding) x = hooks.on_embedding(x);
   if (spec.positions != PositionKind::kLearned) return x;
   std::vector<int32_t> positions;
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -191,22 +199,23 @@ at::Tensor DenseLogits(DenseWeights& weights,
                        const IndexSet& kept,
                        const DenseHooks& hooks) {
   const DecoderSpec& spec = weights.spec();
-  at::Tensor x = Embed(weights, ids);
+  at::Tensor x = Embed(weights, ids, hooks);
   for (int i = 0; i < spec.num_layers; ++i) {
     const LayerSpec& layer = spec.layers[i];
     const at::Tensor attention_in = Norm(weights, layer.attention_norm, x);
-    at::Tensor heads = Attention(weights, layer, attention_in, kept);
+    at::Tensor heads = Attention(weights, layer, attention_in, kept, hooks);
     if (hooks.on_heads) heads = hooks.on_heads(i, heads);
-    const at::Tensor attention_out = Linear(weights, layer.o, heads);
+    const at::Tensor attention_out = Linear(weights, layer.o, heads, hooks);
     const at::Tensor middle = x + attention_out;
     const at::Tensor mlp_in =
         Norm(weights, layer.mlp_norm, spec.parallel_residual ? x : middle);
-    at::Tensor neurons = Neurons(weights, layer, mlp_in);
+    at::Tensor neurons = Neurons(weights, layer, mlp_in, hooks);
     if (hooks.on_neurons) neurons = hooks.on_neurons(i, neurons);
-    x = middle + Linear(weights, layer.down, neurons);
+    x = middle + Linear(weights, layer.down, neurons, hooks);
   }
   const at::Tensor last = x.narrow(0, x.size(0) - 1, 1);
-  return Linear(weights, spec.unembedding, Norm(weights, spec.final_norm, last))
+  return Linear(weights, spec.unembedding, Norm(weights, spec.final_norm, last),
+                DenseHooks())
       .reshape({-1});
 }
 

@@ -23,6 +23,12 @@ struct DenseHooks {
   std::function<at::Tensor(int layer, const at::Tensor& values)> on_heads = {};
   std::function<at::Tensor(int layer, const at::Tensor& values)> on_neurons =
       {};
+  // What a weight makes of x, [position][in], before any bias; undefined: what
+  // it makes anyway. The unembedding is not asked about.
+  std::function<at::Tensor(const WeightRef& weight, const at::Tensor& x)>
+      on_product = {};
+  // The token embeddings, [position][width], in place of the rows.
+  std::function<at::Tensor(const at::Tensor& rows)> on_embedding = {};
 };
 
 // Logits of the last position, [vocab], float64. Keys at positions outside

@@ -60,17 +60,36 @@ int64_t Elements(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// One part of a fused weight: [groups][parts][rest] -> [groups x rest].
-at::Tensor TakePart(const at::Tensor& fused, const WeightRef& ref) {
-  std::vector<int64_t> shape = fused.sizes().vec();
+}  // namespace
+
+at::Tensor ReadDense(const TensorView& view) {
+  at::Tensor read = NewTensor(view.shape);
+  Widen(view, 0, Elements(view.shape), read.mutable_data_ptr<double>());
+  return read;
+}
+
+at::Tensor ReadDenseRows(const TensorView& view,
+                         std::span<const int32_t> rows) {
+  const int64_t columns = view.shape[1];
+  at::Tensor read = NewTensor({static_cast<int64_t>(rows.size()), columns});
+  double* to = read.mutable_data_ptr<double>();
+  for (const int32_t row : rows) {
+    Widen(view, row * columns, columns, to);
+    to += columns;
+  }
+  return read;
+}
+
+// [groups][parts][rest] -> [groups x rest].
+at::Tensor DensePart(const at::Tensor& whole, const WeightRef& ref) {
+  if (ref.parts == 1) return whole;
+  std::vector<int64_t> shape = whole.sizes().vec();
   const int64_t rest = shape[0] / (int64_t{ref.groups} * ref.parts);
   std::vector<int64_t> split = {ref.groups, ref.parts, rest};
   split.insert(split.end(), shape.begin() + 1, shape.end());
   shape[0] = ref.groups * rest;
-  return fused.reshape(split).select(1, ref.part).reshape(shape).contiguous();
+  return whole.reshape(split).select(1, ref.part).reshape(shape).contiguous();
 }
-
-}  // namespace
 
 DenseWeights::DenseWeights(std::shared_ptr<const Snapshot> snapshot)
     : snapshot_(std::move(snapshot)) {}
@@ -78,15 +97,15 @@ DenseWeights::DenseWeights(std::shared_ptr<const Snapshot> snapshot)
 DenseWeights::~DenseWeights() = default;
 
 at::Tensor DenseWeights::Read(const WeightRef& ref) {
-  const std::string key = base::Cat(ref.tensor, "#", ref.part);
+  const std::string key =
+      base::Cat(ref.tensor, "#", ref.part, " of ", ref.parts);
   if (const auto found = kept_.find(key); found != kept_.end()) {
     return *found->second;
   }
   const TensorView& view = snapshot_->Tensor(ref.tensor);
-  at::Tensor weight = NewTensor(view.shape);
-  Widen(view, 0, Elements(view.shape), weight.mutable_data_ptr<double>());
+  at::Tensor weight = ReadDense(view);
   if (ref.transposed && view.shape.size() == 2) weight = weight.t();
-  if (ref.parts > 1) weight = TakePart(weight, ref);
+  weight = DensePart(weight, ref);
   const int64_t bytes = weight.numel() * int64_t{sizeof(double)};
   if (kept_bytes_ + bytes <= kKeptBytes) {
     kept_bytes_ += bytes;
@@ -97,15 +116,7 @@ at::Tensor DenseWeights::Read(const WeightRef& ref) {
 
 at::Tensor DenseWeights::ReadRows(const WeightRef& ref,
                                   std::span<const int32_t> rows) {
-  const TensorView& view = snapshot_->Tensor(ref.tensor);
-  const int64_t columns = view.shape[1];
-  at::Tensor read = NewTensor({static_cast<int64_t>(rows.size()), columns});
-  double* to = read.mutable_data_ptr<double>();
-  for (const int32_t row : rows) {
-    Widen(view, row * columns, columns, to);
-    to += columns;
-  }
-  return read;
+  return ReadDenseRows(snapshot_->Tensor(ref.tensor), rows);
 }
 
 }  // namespace spar::models

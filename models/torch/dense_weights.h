@@ -16,6 +16,15 @@ class Tensor;
 
 namespace spar::models {
 
+// A stored tensor as it is, float64.
+at::Tensor ReadDense(const TensorView& view);
+// Some rows of a two-dimensional one: [row][column].
+at::Tensor ReadDenseRows(const TensorView& view, std::span<const int32_t> rows);
+
+// What a reference to a part of a fused weight means of a tensor whose first
+// axis is the whole weight's outputs.
+at::Tensor DensePart(const at::Tensor& whole, const WeightRef& ref);
+
 // Reads a stored number at a time from the mapped file, so that a mistake in
 // the engine's loader cannot hide in the check of it. Not thread-safe.
 class DenseWeights {

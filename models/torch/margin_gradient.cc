@@ -73,7 +73,7 @@ class Margins {
             bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt)
             .to(at::kFloat);
     const at::Tensor to_logits =
-        FromMargins(result.logits, targets, result.smooth);
+        SmoothMarginGradient(result.logits, targets, result.smooth);
     at::Tensor to_stream =
         NormGradient(weights.final_norm, final_norm,
                      at::mm(to_logits.to(decoder_.dtype), weights.unembedding));
@@ -119,9 +119,6 @@ class Margins {
                       const UnitTape& tape);
   at::Tensor ActivationGradient(const at::Tensor& pre,
                                 const at::Tensor& to_values) const;
-  static at::Tensor FromMargins(const at::Tensor& logits,
-                                const std::vector<TokenId>& targets,
-                                at::Tensor& smooth);
 
   const Decoder& decoder_;
   const DecoderSpec& spec_;
@@ -135,25 +132,6 @@ class Margins {
   std::vector<LayerTape> tapes_;
   const at::Tensor gradient_;
 };
-
-// smooth = l_t - log sum_o e^{l_o}: its gradient is 1 at the target and minus
-// the others' softmax.
-at::Tensor Margins::FromMargins(const at::Tensor& logits,
-                                const std::vector<TokenId>& targets,
-                                at::Tensor& smooth) {
-  const std::vector<int64_t> column(targets.begin(), targets.end());
-  const at::Tensor target =
-      at::tensor(column, at::dtype(at::kLong)).to(logits.device()).unsqueeze(1);
-  const at::Tensor others =
-      logits.scatter(1, target, -std::numeric_limits<double>::infinity());
-  const at::Tensor largest =
-      others.amax({1}, /*keepdim=*/true)
-          .clamp_min(std::numeric_limits<float>::lowest());
-  const at::Tensor powers = (others - largest).exp_();
-  const at::Tensor sum = powers.sum({1}, /*keepdim=*/true);
-  smooth = (logits.gather(1, target) - largest - sum.log()).squeeze(1);
-  return powers.div_(sum).neg_().scatter_(1, target, 1.0);
-}
 
 at::Tensor Margins::Normalized(const NormWeights& norm,
                                const at::Tensor& x,
@@ -333,6 +311,25 @@ at::Tensor Margins::Backward(int layer, const at::Tensor& to_stream) {
 }
 
 }  // namespace
+
+// smooth = l_t - log sum_o e^{l_o}: its gradient is 1 at the target and minus
+// the others' softmax.
+at::Tensor SmoothMarginGradient(const at::Tensor& logits,
+                                const std::vector<TokenId>& targets,
+                                at::Tensor& smooth) {
+  const std::vector<int64_t> column(targets.begin(), targets.end());
+  const at::Tensor target =
+      at::tensor(column, at::dtype(at::kLong)).to(logits.device()).unsqueeze(1);
+  const at::Tensor others =
+      logits.scatter(1, target, -std::numeric_limits<double>::infinity());
+  const at::Tensor largest =
+      others.amax({1}, /*keepdim=*/true)
+          .clamp_min(std::numeric_limits<float>::lowest());
+  const at::Tensor powers = (others - largest).exp_();
+  const at::Tensor sum = powers.sum({1}, /*keepdim=*/true);
+  smooth = (logits.gather(1, target) - largest - sum.log()).squeeze(1);
+  return powers.div_(sum).neg_().scatter_(1, target, 1.0);
+}
 
 MarginGradient DifferentiateMargins(const Decoder& decoder,
                                     SequenceBatch& batch,

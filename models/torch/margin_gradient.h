@@ -19,6 +19,12 @@ struct MarginGradient {
   at::Tensor gradient = {};  // d(smooth margin)/d(mask), [rows, units], float32
 };
 
+// d(smooth margin)/d(logits), [rows, vocab], of logits [rows, vocab]; `smooth`
+// becomes the smooth margins, [rows].
+at::Tensor SmoothMarginGradient(const at::Tensor& logits,
+                                const std::vector<TokenId>& targets,
+                                at::Tensor& smooth);
+
 // One row per sequence of the batch. masks: [rows, units] in the decoder's
 // dtype; `reference` is null for zero. Throws c10::Error; call in
 // InferenceMode.

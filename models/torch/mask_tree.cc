@@ -61,24 +61,37 @@ std::vector<uint64_t> SliceWords(const IndexSet& units,
 MaskTree GrowMaskTree(std::span<const TreeRow> rows,
                       std::span<const UnitRange> ranges,
                       bool share) {
+  std::vector<int> sequences;
+  for (const TreeRow& row : rows) sequences.push_back(row.sequence);
+  return GrowMaskTree(
+      sequences, static_cast<int>(ranges.size()),
+      [&](int row, int stage) {
+        return SliceWords(*rows[row].units, ranges[stage]);
+      },
+      share);
+}
+
+MaskTree GrowMaskTree(std::span<const int> sequences,
+                      int num_stages,
+                      const StageKey& key,
+                      bool share) {
   MaskTree tree;
-  for (const TreeRow& row : rows) tree.leaf.push_back(row.sequence);
+  tree.leaf.assign(sequences.begin(), sequences.end());
   if (!share) {
     tree.root = tree.leaf;
     std::sort(tree.root.begin(), tree.root.end());
     const TreeStage apart = Split(tree.leaf, [](int row) { return row; });
     TreeStage same{.row = apart.row};
-    same.parent.resize(rows.size());
+    same.parent.resize(sequences.size());
     std::iota(same.parent.begin(), same.parent.end(), 0);
-    tree.stages.assign(ranges.size(), same);
+    tree.stages.assign(num_stages, same);
     return tree;
   }
   const TreeStage roots = Split(tree.leaf, [](int) { return 0; });
   tree.root = roots.parent;
-  for (const UnitRange& range : ranges) {
-    tree.stages.push_back(Split(tree.leaf, [&](int row) {
-      return SliceWords(*rows[row].units, range);
-    }));
+  for (int stage = 0; stage < num_stages; ++stage) {
+    tree.stages.push_back(
+        Split(tree.leaf, [&](int row) { return key(row, stage); }));
   }
   return tree;
 }

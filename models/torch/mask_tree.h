@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -48,6 +49,15 @@ struct MaskTree {
 // `share` false: every row stays a node of its own throughout.
 MaskTree GrowMaskTree(std::span<const TreeRow> rows,
                       std::span<const UnitRange> ranges,
+                      bool share);
+
+// What tells rows apart in a stage.
+using StageKey = std::function<std::vector<uint64_t>(int row, int stage)>;
+
+// The same for any keys; `sequences`: of each row.
+MaskTree GrowMaskTree(std::span<const int> sequences,
+                      int num_stages,
+                      const StageKey& key,
                       bool share);
 
 // Members of `units` within `range`, counted from range.first, as words.

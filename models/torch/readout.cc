@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "models/torch/aten.h"
+#include "models/torch/blocks.h"
 
 namespace spar::models {
 namespace {
@@ -93,6 +94,23 @@ std::vector<RowResult> ReadMargins(const at::Tensor& logits,
          .target_log_probability =
              target_logits[i] - highest[i] -
              std::log(powers[i] + std::exp(target_logits[i] - highest[i]))});
+  }
+  return results;
+}
+
+std::vector<RowResult> ReadStreams(const Decoder& decoder,
+                                   const at::Tensor& streams,
+                                   std::span<const TokenId> targets) {
+  constexpr size_t kRowsPerReadout = 64;
+  std::vector<RowResult> results;
+  for (size_t begin = 0; begin < targets.size(); begin += kRowsPerReadout) {
+    const auto some = targets.subspan(
+        begin, std::min(kRowsPerReadout, targets.size() - begin));
+    const std::vector<RowResult> read = ReadMargins(
+        Logits(decoder, streams.narrow(0, static_cast<int64_t>(begin),
+                                       static_cast<int64_t>(some.size()))),
+        {some.begin(), some.end()});
+    results.insert(results.end(), read.begin(), read.end());
   }
   return results;
 }

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "models/backend.h"
+#include "models/torch/parameters.h"
 
 namespace spar::models {
 
@@ -14,6 +15,12 @@ namespace spar::models {
 // kOwnPrediction. Spoils the logits. Throws c10::Error.
 std::vector<RowResult> ReadMargins(const at::Tensor& logits,
                                    std::vector<TokenId> targets);
+
+// The same from the residual stream before the final norm, [n, width], some
+// rows at a time.
+std::vector<RowResult> ReadStreams(const Decoder& decoder,
+                                   const at::Tensor& streams,
+                                   std::span<const TokenId> targets);
 
 // Per row of logits the best `top_k`; `next[i]`, where there is one, is the
 // token whose log-probability row i reports.

@@ -5,12 +5,28 @@
 #include "base/status.h"
 
 namespace spar::models {
+namespace {
+
+ResidentDecomposition Beside(
+    const Decoder& decoder,
+    std::shared_ptr<const LoadedDecomposition> loaded,
+    const std::vector<std::vector<TokenId>>& reference_prompts) {
+  ResidentDecomposition resident{.loaded = std::move(loaded)};
+  resident.decoder = std::make_unique<DecomposedDecoder>(
+      decoder, resident.loaded->modules(), resident.loaded->deltas());
+  resident.rows = std::make_unique<ComponentRows>(
+      *resident.decoder, resident.loaded->spec(), reference_prompts);
+  return resident;
+}
+
+}  // namespace
 
 absl::Status ResidentDecompositions::Load(
     std::span<const NamedDecomposition> named,
     const Snapshot& snapshot,
     const Decoder& decoder,
-    at::ScalarType dtype) {
+    at::ScalarType dtype,
+    const std::vector<std::vector<TokenId>>& reference_prompts) {
   for (const NamedDecomposition& one : named) {
     if (Find(one.name) != nullptr) {
       return base::InvalidArgument(
@@ -21,22 +37,18 @@ absl::Status ResidentDecompositions::Load(
                      LoadedDecomposition::Load(one.name, *one.decomposition,
                                                snapshot, decoder, dtype));
     infos_.push_back(loaded->info());
-    auto decomposed =
-        std::make_unique<DecomposedDecoder>(decoder, loaded->modules());
-    all_.push_back(
-        {.loaded = std::move(loaded), .decoder = std::move(decomposed)});
+    all_.push_back(Beside(decoder, std::move(loaded), reference_prompts));
   }
   return absl::OkStatus();
 }
 
 ResidentDecompositions ResidentDecompositions::Twin(
-    const Decoder& decoder) const {
+    const Decoder& decoder,
+    const std::vector<std::vector<TokenId>>& reference_prompts) const {
   ResidentDecompositions twin;
   twin.infos_ = infos_;
   for (const ResidentDecomposition& one : all_) {
-    twin.all_.push_back({.loaded = one.loaded,
-                         .decoder = std::make_unique<DecomposedDecoder>(
-                             decoder, one.loaded->modules())});
+    twin.all_.push_back(Beside(decoder, one.loaded, reference_prompts));
   }
   return twin;
 }

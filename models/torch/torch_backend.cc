@@ -26,6 +26,7 @@
 #include "models/torch/reference_means.h"
 #include "models/torch/resident_decompositions.h"
 #include "models/torch/restricted_forward.h"
+#include "models/torch/row_groups.h"
 
 namespace spar::models {
 namespace {
@@ -80,19 +81,34 @@ class TorchBackend final : public Backend {
 
  private:
   absl::Status LoadDecompositions();
+  absl::Status MeasureCosts();
   absl::Status CheckWeightsFit(at::Device device, at::ScalarType dtype) const;
   // Null for zero. Throws c10::Error.
   const ReferenceFold* Reference(ReferenceKind kind);
-  std::vector<PlannedBatch> Plan(std::span<const Row> rows,
+  // Null: heads and neurons.
+  const ResidentDecomposition* ResidentOf(const std::string* name) const {
+    return name == nullptr ? nullptr : decompositions_.Find(*name);
+  }
+  // Rows that are all over the units of one decomposition, or of none.
+  absl::StatusOr<std::vector<RowResult>> EvaluateAlike(
+      const ResidentDecomposition* resident, std::span<const Row> rows);
+  std::vector<PlannedBatch> Plan(const ResidentDecomposition* resident,
+                                 std::span<const Row> rows,
                                  const ReuseOptions& reuse) const;
   absl::StatusOr<std::vector<RowResult>> Run(
+      const ResidentDecomposition* resident,
       std::span<const Row> rows,
       const std::vector<PlannedBatch>& batches,
       const ReuseOptions& reuse);
+  absl::StatusOr<std::vector<RowGradient>> DifferentiateAlike(
+      const ResidentDecomposition* resident, std::span<const GradientRow> rows);
   void RunBatch(std::span<const Row> rows,
                 const PlannedBatch& batch,
                 const ReuseOptions& reuse,
                 std::vector<RowResult>& results);
+  void DifferentiateBatch(std::span<const GradientRow> rows,
+                          const PlannedBatch& batch,
+                          std::vector<RowGradient>& results);
   // kResourceExhausted with both numbers.
   absl::Status CheckFits(int64_t bytes, size_t rows) const;
 
@@ -146,12 +162,23 @@ absl::Status TorchBackend::Load() {
                                 Cat("reference_prompts[", i, "]")));
   }
   RETURN_IF_ERROR(LoadDecompositions());
-  ASSIGN_OR_RETURN(
-      calibration_,
-      Calibrate(info_, units_,
-                [this](std::span<const Row> rows, const ReuseOptions& reuse) {
-                  return Run(rows, Plan(rows, reuse), reuse);
-                }));
+  return MeasureCosts();
+}
+
+absl::Status TorchBackend::MeasureCosts() {
+  const auto evaluate = [this](const ResidentDecomposition* resident) {
+    return
+        [this, resident](std::span<const Row> rows, const ReuseOptions& reuse) {
+          return Run(resident, rows, Plan(resident, rows, reuse), reuse);
+        };
+  };
+  ASSIGN_OR_RETURN(calibration_, Calibrate(info_, units_, evaluate(nullptr)));
+  for (const DecompositionInfo& one : decompositions_.infos()) {
+    ASSIGN_OR_RETURN(
+        const double noise,
+        MeasureNoise(info_, one, evaluate(decompositions_.Find(one.name))));
+    calibration_.noise_floor = std::max(calibration_.noise_floor, noise);
+  }
   return absl::OkStatus();
 }
 
@@ -164,7 +191,7 @@ absl::Status TorchBackend::LoadDecompositions() {
         "decompositions are kept in float32 or bfloat16, not in float16");
   }
   return decompositions_.Load(options_.decompositions, *snapshot_, decoder_,
-                              dtype);
+                              dtype, options_.reference_prompts);
 }
 
 absl::StatusOr<std::vector<PromptImportances>> TorchBackend::Importances(
@@ -209,7 +236,8 @@ std::unique_ptr<TorchBackend> TorchBackend::Twin() const {
       std::make_unique<Compaction>(twin->decoder_, kCompactionBytes);
   twin->bare_ = std::make_unique<DecomposedDecoder>(
       twin->decoder_, std::vector<ComponentModule>());
-  twin->decompositions_ = decompositions_.Twin(twin->decoder_);
+  twin->decompositions_ =
+      decompositions_.Twin(twin->decoder_, twin->options_.reference_prompts);
   return twin;
 }
 
@@ -260,27 +288,46 @@ const ReferenceFold* TorchBackend::Reference(ReferenceKind kind) {
 absl::StatusOr<std::vector<RowResult>> TorchBackend::Evaluate(
     std::span<const Row> rows) {
   RETURN_IF_ERROR(CheckRows(*this, rows));
-  const std::vector<PlannedBatch> batches = Plan(rows, options_.reuse);
+  return ByDecomposition<RowResult>(
+      rows, [this](const std::string* name, std::span<const Row> some) {
+        return EvaluateAlike(ResidentOf(name), some);
+      });
+}
+
+absl::StatusOr<std::vector<RowResult>> TorchBackend::EvaluateAlike(
+    const ResidentDecomposition* resident, std::span<const Row> rows) {
+  const std::vector<PlannedBatch> batches =
+      Plan(resident, rows, options_.reuse);
   for (const PlannedBatch& batch : batches) {
     RETURN_IF_ERROR(CheckFits(batch.bytes, batch.rows.size()));
   }
-  return Run(rows, batches, options_.reuse);
+  return Run(resident, rows, batches, options_.reuse);
 }
 
-std::vector<PlannedBatch> TorchBackend::Plan(std::span<const Row> rows,
-                                             const ReuseOptions& reuse) const {
+std::vector<PlannedBatch> TorchBackend::Plan(
+    const ResidentDecomposition* resident,
+    std::span<const Row> rows,
+    const ReuseOptions& reuse) const {
+  if (resident != nullptr) {
+    return resident->rows->Plan(rows, reuse, max_batch_bytes_);
+  }
   return PlanBatches(rows, decoder_.spec, units_, reuse,
                      static_cast<int>(c10::elementSize(decoder_.dtype)));
 }
 
 absl::StatusOr<std::vector<RowResult>> TorchBackend::Run(
+    const ResidentDecomposition* resident,
     std::span<const Row> rows,
     const std::vector<PlannedBatch>& batches,
     const ReuseOptions& reuse) {
   std::vector<RowResult> results(rows.size());
   RETURN_IF_ERROR(CatchTorch("evaluating rows", [&] {
     for (const PlannedBatch& batch : batches) {
-      RunBatch(rows, batch, reuse, results);
+      if (resident == nullptr) {
+        RunBatch(rows, batch, reuse, results);
+      } else {
+        resident->rows->Run(rows, batch, reuse, results);
+      }
     }
     return absl::OkStatus();
   }));
@@ -297,19 +344,10 @@ void TorchBackend::RunBatch(std::span<const Row> rows,
   for (const int row : batch.rows) chosen.push_back(&rows[row]);
   const at::Tensor streams =
       RestrictedStreams(decoder_, *compaction_, chosen, reference, reuse);
-  constexpr size_t kRowsPerReadout = 64;
-  for (size_t begin = 0; begin < chosen.size(); begin += kRowsPerReadout) {
-    const size_t count = std::min(kRowsPerReadout, chosen.size() - begin);
-    std::vector<TokenId> targets;
-    for (size_t i = begin; i < begin + count; ++i) {
-      targets.push_back(chosen[i]->prompt->target);
-    }
-    const std::vector<RowResult> some = ReadMargins(
-        Logits(decoder_, streams.narrow(0, static_cast<int64_t>(begin),
-                                        static_cast<int64_t>(count))),
-        targets);
-    for (size_t i = 0; i < count; ++i) results[batch.rows[begin + i]] = some[i];
-  }
+  std::vector<TokenId> targets;
+  for (const Row* const row : chosen) targets.push_back(row->prompt->target);
+  const std::vector<RowResult> some = ReadStreams(decoder_, streams, targets);
+  for (size_t i = 0; i < some.size(); ++i) results[batch.rows[i]] = some[i];
 }
 
 absl::Status TorchBackend::CheckFits(int64_t bytes, size_t rows) const {
@@ -327,21 +365,28 @@ absl::Status TorchBackend::CheckFits(int64_t bytes, size_t rows) const {
 absl::StatusOr<std::vector<RowGradient>> TorchBackend::Gradients(
     std::span<const GradientRow> rows) {
   RETURN_IF_ERROR(CheckRows(*this, rows));
+  return ByDecomposition<RowGradient>(
+      rows, [this](const std::string* name, std::span<const GradientRow> some) {
+        return DifferentiateAlike(ResidentOf(name), some);
+      });
+}
+
+absl::StatusOr<std::vector<RowGradient>> TorchBackend::DifferentiateAlike(
+    const ResidentDecomposition* resident, std::span<const GradientRow> rows) {
+  const int64_t max_bytes = std::min(kGradientBytes, max_batch_bytes_);
   const std::vector<PlannedBatch> batches =
-      PlanGradients(decoder_, rows, std::min(kGradientBytes, max_batch_bytes_));
+      resident == nullptr ? PlanGradients(decoder_, rows, max_bytes)
+                          : resident->rows->PlanGradients(rows, max_bytes);
   for (const PlannedBatch& batch : batches) {
     RETURN_IF_ERROR(CheckFits(batch.bytes, batch.rows.size()));
   }
   std::vector<RowGradient> results(rows.size());
   RETURN_IF_ERROR(CatchTorch("differentiating rows", [&] {
     for (const PlannedBatch& batch : batches) {
-      const ReferenceFold* const fold = Reference(batch.reference);
-      std::vector<const GradientRow*> chosen;
-      for (const int row : batch.rows) chosen.push_back(&rows[row]);
-      std::vector<RowGradient> some = MaskGradients(
-          decoder_, chosen, fold != nullptr ? &fold->values : nullptr);
-      for (size_t i = 0; i < some.size(); ++i) {
-        results[batch.rows[i]] = std::move(some[i]);
+      if (resident == nullptr) {
+        DifferentiateBatch(rows, batch, results);
+      } else {
+        resident->rows->RunGradients(rows, batch, results);
       }
     }
     return absl::OkStatus();
@@ -349,11 +394,25 @@ absl::StatusOr<std::vector<RowGradient>> TorchBackend::Gradients(
   return results;
 }
 
+void TorchBackend::DifferentiateBatch(std::span<const GradientRow> rows,
+                                      const PlannedBatch& batch,
+                                      std::vector<RowGradient>& results) {
+  const ReferenceFold* const fold = Reference(batch.reference);
+  std::vector<const GradientRow*> chosen;
+  for (const int row : batch.rows) chosen.push_back(&rows[row]);
+  std::vector<RowGradient> some = MaskGradients(
+      decoder_, chosen, fold != nullptr ? &fold->values : nullptr);
+  for (size_t i = 0; i < some.size(); ++i) {
+    results[batch.rows[i]] = std::move(some[i]);
+  }
+}
+
 absl::StatusOr<double> TorchBackend::EvaluateExactly(const Row& row) {
   RETURN_IF_ERROR(CheckRows(*this, std::span(&row, 1)));
   if (checker_ == nullptr) {
     ASSIGN_OR_RETURN(checker_,
-                     DenseChecker::Make(snapshot_, options_.reference_prompts));
+                     DenseChecker::Make(snapshot_, options_.reference_prompts,
+                                        options_.decompositions));
   }
   return checker_->Margin(row);
 }

@@ -43,13 +43,15 @@ struct TorchBackendOptions {
   ReuseOptions reuse = {};
   std::vector<NamedDecomposition> decompositions = {};
   // What their numbers are stored in: "float32", "bfloat16". Arithmetic is
-  // float32 either way.
+  // float32 either way. EvaluateExactly reads the folder's numbers, so of rows
+  // over the units of a decomposition kept in bfloat16 it differs from Evaluate
+  // by the rounding of the factors, which is no part of the noise floor.
   std::string decomposition_dtype = "float32";
 };
 
-// `count` backends on the same weights, each for a thread of its own; on CUDA
-// one, for one device has one worker. Only the first has the decompositions.
-// Errors as MakeTorchBackend.
+// `count` backends on the same weights and decompositions, each for a thread of
+// its own; on CUDA one, for one device has one worker. Errors as
+// MakeTorchBackend.
 absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeTorchBackends(
     std::shared_ptr<const Snapshot> snapshot,
     const TorchBackendOptions& options,

@@ -13,46 +13,14 @@
 #include "models/torch/aten.h"
 #include "models/torch/masked_forward.h"
 #include "models/torch/recomposition.h"
-#include "tests/conformance/models.h"
+#include "tests/conformance/decoders.h"
 #include "tests/conformance/plain_decoder.h"
 #include "tests/conformance/rows.h"
-#include "tests/models/tiny_snapshots.h"
 
 namespace spar::models {
 namespace {
 
 constexpr int kComponents = 11;
-
-struct Case {
-  std::string name = {};
-  std::shared_ptr<const Snapshot> snapshot = nullptr;
-};
-
-void PrintTo(const Case& c, std::ostream* out) {
-  *out << c.name;
-}
-
-std::vector<Case> Cases() {
-  std::vector<Case> cases;
-  for (const NamedModel& model : SmallModels()) {
-    cases.push_back(
-        {model.name, MakeRandomSnapshot(model.shape, model.biases, 3)});
-  }
-  const auto add = [&](const std::string& name, const TinyModel& model) {
-    auto snapshot = OpenTiny(model);
-    EXPECT_TRUE(snapshot.ok()) << snapshot.status();
-    cases.push_back({name, *std::move(snapshot)});
-  };
-  add("TinyGpt2", TinyGpt2("transformer."));
-  add("TinyGptNeox", TinyGptNeox("gpt_neox."));
-  add("TinyLlama", TinyLlama("model."));
-  add("TinyMistral", TinyMistral("model."));
-  add("TinyQwen2", TinyQwen2("model."));
-  add("TinyLlamaSimple", TinyLlamaSimple());
-  add("TinyLlamaSimpleMlp", TinyLlamaSimpleMlp());
-  add("TinyGpt2Simple", TinyGpt2Simple());
-  return cases;
-}
 
 // Masks of a whole batch, dense, and where each came from.
 struct DenseMasks {
@@ -60,30 +28,19 @@ struct DenseMasks {
   std::vector<at::Tensor> deltas = {};      // [module]: [tokens]
 };
 
-class ComponentForwardTest : public testing::TestWithParam<Case> {
+class ComponentForwardTest : public testing::TestWithParam<NamedDecoder> {
  protected:
   ComponentForwardTest()
       : snapshot_(*GetParam().snapshot),
         decoder_(LoadDecoder(snapshot_, at::kCPU, at::kFloat)),
         decomposition_(MakeRandomDecomposition(
-            RandomDecompositionSpec(snapshot_, AllSites(), CiSpec{}),
+            RandomDecompositionSpec(snapshot_, AllSites(kComponents), CiSpec{}),
             {.seed = 5})),
         decomposed_(decoder_,
                     LoadComponents(*decomposition_, at::kCPU, at::kFloat)) {
     prompts_ = {RandomTokens(random_, decoder_.spec.vocab_size, 9),
                 RandomTokens(random_, decoder_.spec.vocab_size, 9),
                 RandomTokens(random_, decoder_.spec.vocab_size, 4)};
-  }
-
-  static std::map<ModuleSite, int> AllSites() {
-    std::map<ModuleSite, int> components;
-    for (const ModuleSite site :
-         {ModuleSite::kEmbedding, ModuleSite::kQ, ModuleSite::kK,
-          ModuleSite::kV, ModuleSite::kQkv, ModuleSite::kO, ModuleSite::kGate,
-          ModuleSite::kUp, ModuleSite::kDown}) {
-      components[site] = kComponents;
-    }
-    return components;
   }
 
   SequenceBatch Batch() const {
@@ -425,7 +382,7 @@ TEST_P(ComponentForwardTest, GradientsOfMasksEqualDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(All,
                          ComponentForwardTest,
-                         testing::ValuesIn(Cases()),
+                         testing::ValuesIn(AllDecoders()),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

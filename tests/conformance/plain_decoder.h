@@ -17,12 +17,17 @@ namespace spar::models {
 using Vector = std::vector<double>;
 using Matrix = std::vector<Vector>;
 
-// One decomposed tensor: y = sum_c m_c a_c U_c + d (W x - sum_c a_c U_c).
+// One decomposed tensor: with Delta x = W x - sum_c a_c U_c,
+//   y = sum_c (m_c a_c + (1 - m_c) mean a_c) U_c + d Delta x + (1 - d) mean
+//   Delta x.
 struct PlainModule {
   Matrix v = {};       // [C][d_in]
   Matrix u = {};       // [C][d_out]
-  Matrix masks = {};   // [position][C]
-  Vector deltas = {};  // [position]
+  Matrix masks = {};   // [token][C]
+  Vector deltas = {};  // [token]
+  // Empty: zero.
+  Matrix mean_activations = {};  // [token][C]
+  Matrix mean_deltas = {};       // [token][d_out]
 };
 
 class PlainDecoder {
@@ -37,13 +42,26 @@ class PlainDecoder {
   std::function<double(int layer, int position, int neuron)> neuron_scale =
       [](int, int, int) { return 1.0; };
 
-  Matrix Logits(const std::vector<TokenId>& tokens) {
+  // Called with what every decomposed tensor makes of a token, maybe more than
+  // once.
+  std::function<void(const std::string& tensor,
+                     int token,
+                     const Vector& activations,
+                     const Vector& delta)>
+      see = nullptr;
+
+  // `ids`: position of each token; empty: 0, 1, ....
+  Matrix Logits(const std::vector<TokenId>& tokens, std::vector<int> ids = {}) {
     const int length = static_cast<int>(tokens.size());
+    if (ids.empty()) {
+      for (int t = 0; t < length; ++t) ids.push_back(t);
+    }
+    ids_ = std::move(ids);
     Matrix x(length);
     for (int t = 0; t < length; ++t) {
       x[t] = Embedding(tokens[t], t);
       if (spec_.positions == PositionKind::kLearned) {
-        Add(x[t], Whole(spec_.position_embedding)[t]);
+        Add(x[t], Whole(spec_.position_embedding)[ids_[t]]);
       }
     }
     for (int layer = 0; layer < spec_.num_layers; ++layer) Layer(layer, x);
@@ -112,15 +130,27 @@ class PlainDecoder {
   }
 
   // What a masked tensor writes, given W x and the activations.
-  Vector Masked(const PlainModule& module,
-                int position,
-                Vector target,
+  Vector Masked(const std::string& tensor,
+                const PlainModule& module,
+                int token,
+                const Vector& target,
                 const Vector& activations) {
-    const double delta = module.deltas[position];
-    Vector y(target.size());
-    Add(y, target, delta);
+    Vector delta = target;
     for (size_t c = 0; c < module.u.size(); ++c) {
-      Add(y, module.u[c], (module.masks[position][c] - delta) * activations[c]);
+      Add(delta, module.u[c], -activations[c]);
+    }
+    if (see) see(tensor, token, activations, delta);
+    Vector y(target.size());
+    Add(y, delta, module.deltas[token]);
+    if (!module.mean_deltas.empty()) {
+      Add(y, module.mean_deltas[token], 1 - module.deltas[token]);
+    }
+    for (size_t c = 0; c < module.u.size(); ++c) {
+      const double mask = module.masks[token][c];
+      const double mean = module.mean_activations.empty()
+                              ? 0
+                              : module.mean_activations[token][c];
+      Add(y, module.u[c], mask * activations[c] + (1 - mask) * mean);
     }
     return y;
   }
@@ -129,7 +159,8 @@ class PlainDecoder {
     Vector y = Times(Whole(affine.weight), x);
     const auto found = modules.find(affine.weight.tensor);
     if (found != modules.end()) {
-      y = Masked(found->second, position, y, Times(found->second.v, x));
+      y = Masked(found->first, found->second, position, y,
+                 Times(found->second.v, x));
     }
     y = Part(affine.weight, y);
     if (affine.bias.present()) Add(y, BiasOf(affine.bias));
@@ -142,7 +173,7 @@ class PlainDecoder {
     if (found == modules.end()) return row;
     Vector activations;
     for (const Vector& v : found->second.v) activations.push_back(v[token]);
-    return Masked(found->second, position, row, activations);
+    return Masked(found->first, found->second, position, row, activations);
   }
 
   Vector Norm(const Affine& norm, Vector x) {
@@ -205,7 +236,8 @@ class PlainDecoder {
       Vector weights(t + 1);
       double sum = 0;
       for (int s = 0; s <= t; ++s) {
-        if (spec.sliding_window > 0 && s <= t - spec.sliding_window) continue;
+        const bool windowed = spec.sliding_window > 0;
+        if (windowed && ids_[s] <= ids_[t] - spec.sliding_window) continue;
         double score = 0;
         for (int i = 0; i < dim; ++i) {
           score += q[t][h * dim + i] * k[s][kv + i];
@@ -232,8 +264,8 @@ class PlainDecoder {
       q.push_back(Apply(spec.q, t, normed));
       k.push_back(Apply(spec.k, t, normed));
       v.push_back(Apply(spec.v, t, normed));
-      Rotate(q[t], t);
-      Rotate(k[t], t);
+      Rotate(q[t], ids_[t]);
+      Rotate(k[t], ids_[t]);
     }
     for (int t = 0; t < length; ++t) {
       Vector stream = x[t];
@@ -259,6 +291,7 @@ class PlainDecoder {
   const Snapshot& snapshot_;
   const DecoderSpec& spec_;
   std::map<std::string, Matrix> wholes_ = {};
+  std::vector<int> ids_ = {};  // of the run at hand
 };
 
 }  // namespace spar::models
