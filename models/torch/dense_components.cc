@@ -9,14 +9,6 @@
 #include "models/unit_table.h"
 
 namespace spar::models {
-namespace {
-
-at::Tensor Columns(const at::Tensor& matrix, const std::vector<TokenId>& ids) {
-  const std::vector<int64_t> columns(ids.begin(), ids.end());
-  return matrix.index_select(1, at::tensor(columns, at::dtype(at::kLong)));
-}
-
-}  // namespace
 
 DenseComponents::DenseComponents(
     std::shared_ptr<const Decomposition> decomposition,
@@ -82,25 +74,28 @@ at::Tensor DenseComponents::Whole(int module) {
   return weights_.Read(whole);
 }
 
-const at::Tensor& DenseComponents::Delta(int module) {
-  const auto [entry, is_new] = deltas_.try_emplace(module);
-  if (is_new) {
-    const DecomposedModule& described = spec().modules[module];
-    entry->second =
-        Whole(module) -
-        Factor(UName(described)).t().matmul(Factor(VName(described)));
+at::Tensor DenseComponents::Delta(int module) {
+  if (const auto found = deltas_.find(module); found != deltas_.end()) {
+    return found->second;
   }
-  return entry->second;
+  const DecomposedModule& described = spec().modules[module];
+  const at::Tensor delta =
+      Whole(module) -
+      Factor(UName(described)).t().matmul(Factor(VName(described)));
+  const int64_t bytes = delta.numel() * int64_t{sizeof(double)};
+  if (kept_bytes_ + bytes <= kKeptBytes) {
+    kept_bytes_ += bytes;
+    deltas_.emplace(module, delta);
+  }
+  return delta;
 }
 
 at::Tensor DenseComponents::Recomposed(int module,
-                                       const std::vector<int32_t>& kept,
-                                       bool with_delta) {
+                                       const std::vector<int32_t>& kept) const {
   const DecomposedModule& described = spec().modules[module];
-  at::Tensor weight = FactorRows(UName(described), kept)
-                          .t()
-                          .matmul(FactorRows(VName(described), kept));
-  return with_delta ? weight + Delta(module) : weight;
+  return FactorRows(UName(described), kept)
+      .t()
+      .matmul(FactorRows(VName(described), kept));
 }
 
 // y(t) = W'(t) x(t) + (W - W'(t)) mean x(t).
@@ -109,26 +104,28 @@ at::Tensor DenseComponents::Product(int module,
                                     const at::Tensor& x,
                                     const at::Tensor& mean_x) {
   at::Tensor y = DenseZeros(x.size(0), spec().modules[module].d_out);
-  at::Tensor weight;
+  at::Tensor whole, delta, weight;
+  if (mean_x.defined()) whole = Whole(module);
   for (int64_t t = 0; t < x.size(0); ++t) {
     const bool as_before = t > 0 && masks.kept[t] == masks.kept[t - 1] &&
                            masks.delta[t] == masks.delta[t - 1];
     if (!as_before) {
-      weight = Recomposed(module, masks.kept[t], masks.delta[t]);
+      weight = Recomposed(module, masks.kept[t]);
+      if (masks.delta[t]) {
+        if (!delta.defined()) delta = Delta(module);
+        weight = weight + delta;
+      }
     }
     y[t].copy_(weight.matmul(x[t]));
-    if (mean_x.defined()) {
-      y[t] += (Whole(module) - weight).matmul(mean_x[t]);
-    }
+    if (mean_x.defined()) y[t] += (whole - weight).matmul(mean_x[t]);
   }
   return y;
 }
 
-at::Tensor DenseComponents::TokenActivations(const std::vector<TokenId>& ids) {
-  if (!embedding_v_.defined()) {
-    embedding_v_ = Factor(VName(spec().modules[embedding_]));
-  }
-  return Columns(embedding_v_, ids).t();
+at::Tensor DenseComponents::TokenActivations(
+    const std::vector<TokenId>& ids) const {
+  return ReadDenseColumns(
+      decomposition_->Tensor(VName(spec().modules[embedding_])), ids);
 }
 
 // y(t) = sum_c [m a_c + (1-m) mean_c] U_c + d Delta x + (1-d) mean Delta x.

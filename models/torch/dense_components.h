@@ -35,6 +35,8 @@ class DenseComponents {
   at::Tensor Logits(const Row& row);
 
  private:
+  static constexpr int64_t kKeptBytes = int64_t{256} << 20;
+
   // The masks of one module at each position.
   struct Masks {
     std::vector<std::vector<int32_t>> kept = {};  // subcomponents, ascending
@@ -53,10 +55,9 @@ class DenseComponents {
                         const std::vector<int32_t>& rows) const;
   // The module's weight, and what all subcomponents lack of it.
   at::Tensor Whole(int module);
-  const at::Tensor& Delta(int module);
-  at::Tensor Recomposed(int module,
-                        const std::vector<int32_t>& kept,
-                        bool with_delta);
+  at::Tensor Delta(int module);
+  // sum_c U_c V_c^T of the kept.
+  at::Tensor Recomposed(int module, const std::vector<int32_t>& kept) const;
   // [position][out] of the whole weight.
   at::Tensor Product(int module,
                      const Masks& masks,
@@ -68,7 +69,7 @@ class DenseComponents {
                        const at::Tensor& rows,
                        bool mean);
   // [position][C]: the column of V that each token reads.
-  at::Tensor TokenActivations(const std::vector<TokenId>& ids);
+  at::Tensor TokenActivations(const std::vector<TokenId>& ids) const;
   const std::vector<Means>& MeansOf();
 
   const std::shared_ptr<const Decomposition> decomposition_;
@@ -76,8 +77,8 @@ class DenseComponents {
   const std::vector<std::vector<TokenId>>& reference_prompts_;
   std::map<std::string, int> module_of_ = {};  // by the weight's tensor
   int embedding_ = -1;
-  at::Tensor embedding_v_ = {};  // made when first asked for
-  std::map<int, at::Tensor> deltas_ = {};
+  std::map<int, at::Tensor> deltas_ = {};  // kept while they fit
+  int64_t kept_bytes_ = 0;
   std::vector<Means> means_ = {};  // made when first asked for
 };
 

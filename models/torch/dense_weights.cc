@@ -80,6 +80,19 @@ at::Tensor ReadDenseRows(const TensorView& view,
   return read;
 }
 
+at::Tensor ReadDenseColumns(const TensorView& view,
+                            std::span<const int32_t> columns) {
+  at::Tensor read =
+      NewTensor({static_cast<int64_t>(columns.size()), view.shape[0]});
+  double* to = read.mutable_data_ptr<double>();
+  for (const int32_t column : columns) {
+    for (int64_t row = 0; row < view.shape[0]; ++row) {
+      Widen(view, row * view.shape[1] + column, 1, to++);
+    }
+  }
+  return read;
+}
+
 // [groups][parts][rest] -> [groups x rest].
 at::Tensor DensePart(const at::Tensor& whole, const WeightRef& ref) {
   if (ref.parts == 1) return whole;

@@ -20,6 +20,9 @@ namespace spar::models {
 at::Tensor ReadDense(const TensorView& view);
 // Some rows of a two-dimensional one: [row][column].
 at::Tensor ReadDenseRows(const TensorView& view, std::span<const int32_t> rows);
+// Some columns: [column][row].
+at::Tensor ReadDenseColumns(const TensorView& view,
+                            std::span<const int32_t> columns);
 
 // What a reference to a part of a fused weight means of a tensor whose first
 // axis is the whole weight's outputs.
