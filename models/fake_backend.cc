@@ -2,11 +2,9 @@
 #include "models/fake_backend.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
-#include "base/splitmix64.h"
 #include "base/status.h"
 #include "models/ablation_check.h"
 #include "models/digest.h"
@@ -16,114 +14,73 @@
 namespace spar::models {
 namespace {
 
-constexpr int kStreamWidth = 8;
+FakeShape ShapeOf(const FakeBackendOptions& options) {
+  FakeShape shape;
+  shape.num_layers = options.num_layers;
+  shape.num_heads = options.num_heads;
+  shape.num_neurons = options.num_neurons;
+  shape.vocab_size = options.vocab_size;
+  shape.interaction = options.interaction;
+  shape.seed = options.seed;
+  return shape;
+}
 
-using Vector = std::array<double, kStreamWidth>;
+std::vector<float> MasksOf(const Row& row) {
+  std::vector<float> masks(row.units.universe(), 0.0f);
+  for (const int32_t id : row.units.Members()) masks[id] = 1.0f;
+  return masks;
+}
 
-// splitmix64: the same numbers on every platform.
-class Stream {
- public:
-  explicit Stream(uint64_t seed) : state_(seed) {}
-
-  uint64_t Next() {
-    const uint64_t bits = base::SplitMix64(state_);
-    state_ += base::kSplitMix64Step;
-    return bits;
+RowResult Read(const Prompt& prompt, const FakeForward& forward) {
+  RowResult result{};
+  const std::vector<double>& logits = forward.logits;
+  const auto best = std::max_element(logits.begin(), logits.end());
+  const double largest = *best;
+  result.target = prompt.target == kOwnPrediction
+                      ? static_cast<TokenId>(best - logits.begin())
+                      : prompt.target;
+  int runner_up = result.target == 0 ? 1 : 0;
+  for (int token = 0; token < static_cast<int>(logits.size()); ++token) {
+    if (token != result.target && logits[token] > logits[runner_up]) {
+      runner_up = token;
+    }
   }
-  // Uniform in (-scale, scale).
-  double Symmetric(double scale) {
-    return scale * (static_cast<double>(Next() >> 11) * 0x1.0p-52 - 1.0);
-  }
-  Vector SymmetricVector(double scale) {
-    Vector vector{};
-    for (double& value : vector) value = Symmetric(scale);
-    return vector;
-  }
-
- private:
-  uint64_t state_;
-};
-
-double Dot(const Vector& a, const Vector& b) {
   double sum = 0;
-  for (int i = 0; i < kStreamWidth; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-void AddScaled(const Vector& v, double scale, Vector& sum) {
-  for (int i = 0; i < kStreamWidth; ++i) sum[i] += scale * v[i];
-}
-
-std::vector<LayerUnits> MakeLayers(const FakeBackendOptions& options) {
-  std::vector<LayerUnits> layers;
-  for (int layer = 0; layer < options.num_layers; ++layer) {
-    LayerUnits units{};
-    units.num_heads = options.num_heads;
-    units.num_neurons = options.num_neurons;
-    units.attention_module = base::Cat("fake.", layer, ".attn");
-    units.mlp_module = base::Cat("fake.", layer, ".mlp");
-    units.parameters_per_head = 3 * kStreamWidth + 1;
-    units.parameters_per_neuron = 2 * kStreamWidth;
-    layers.push_back(std::move(units));
-  }
-  return layers;
+  for (const double logit : logits) sum += std::exp(logit - largest);
+  const double target = logits[result.target];
+  result.margin = static_cast<float>(target - logits[runner_up]);
+  result.target_logit = static_cast<float>(target);
+  result.runner_up_logit = static_cast<float>(logits[runner_up]);
+  result.runner_up = runner_up;
+  result.target_log_probability =
+      static_cast<float>(target - largest - std::log(sum));
+  return result;
 }
 
 }  // namespace
 
-struct FakeBackend::Weights {
-  struct UnitWeights {
-    Vector key = {};   // heads: token score
-    double slope = 0;  // heads: score lost per position of distance
-    Vector in = {};    // heads: value; neurons: w
-    Vector out = {};   // o or d
-  };
-  std::vector<Vector> embedding = {};    // [token]
-  std::vector<Vector> unembedding = {};  // [token]
-  std::vector<UnitWeights> units = {};   // [unit]
-};
-
-struct FakeBackend::Forward {
-  std::vector<double> own = {};    // [unit] the value a unit has here
-  std::vector<double> slope = {};  // [unit] of tanh; heads 0
-  std::vector<double> logits = {};
-};
-
 FakeBackend::FakeBackend(FakeBackendOptions options)
     : options_(std::move(options)),
-      units_(MakeLayers(options_)),
-      weights_(std::make_unique<Weights>()) {
-  Stream stream(options_.seed);
-  for (int token = 0; token < options_.vocab_size; ++token) {
-    weights_->embedding.push_back(stream.SymmetricVector(1));
-    weights_->unembedding.push_back(stream.SymmetricVector(1));
-  }
-  for (int id = 0; id < units_.size(); ++id) {
-    Weights::UnitWeights unit{};
-    unit.key = stream.SymmetricVector(3);
-    unit.slope = 0.3 + stream.Symmetric(0.3);
-    unit.in = stream.SymmetricVector(1.5);
-    unit.out = stream.SymmetricVector(1);
-    weights_->units.push_back(unit);
-  }
-
+      model_(ShapeOf(options_)),
+      all_on_(model_.units().size(), 1.0f) {
+  const UnitTable& units = model_.units();
   info_.family = "fake";
   info_.config_json =
       base::Cat("{\"context_length\":", options_.context_length,
                 ",\"model_type\":\"fake\",\"seed\":", options_.seed, "}");
   info_.weights_digest =
-      Sha256Hex(base::Cat("fake weights ", options_.seed, " ", units_.size(),
+      Sha256Hex(base::Cat("fake weights ", options_.seed, " ", units.size(),
                           " ", options_.vocab_size, " ", options_.interaction));
   info_.digest = Sha256Hex(info_.weights_digest + info_.config_json);
   info_.num_layers = options_.num_layers;
-  info_.width = kStreamWidth;
+  info_.width = kFakeWidth;
   info_.num_heads = options_.num_heads;
   info_.num_neurons = options_.num_neurons;
   info_.vocab_size = options_.vocab_size;
   info_.context_length = options_.context_length;
-  info_.num_parameters = int64_t{2} * options_.vocab_size * kStreamWidth;
-  for (int id = 0; id < units_.size(); ++id) {
-    info_.num_parameters += units_.Parameters(id);
+  info_.num_parameters = int64_t{2} * options_.vocab_size * kFakeWidth;
+  for (int id = 0; id < units.size(); ++id) {
+    info_.num_parameters += units.Parameters(id);
   }
   info_.dtype = "float32";
   info_.device = "cpu";
@@ -135,119 +92,54 @@ FakeBackend::FakeBackend(FakeBackendOptions options)
   MakeDecompositions();
 }
 
-FakeBackend::~FakeBackend() = default;
-
 void FakeBackend::MeasureMeans() {
   if (options_.reference_prompts.empty()) return;
-  const std::vector<float> everything(units_.size(), 1.0f);
-  std::vector<double> sums(units_.size(), 0.0);
+  std::vector<double> sums(all_on_.size(), 0.0);
   for (const std::vector<TokenId>& tokens : options_.reference_prompts) {
     Prompt prompt{};
     prompt.tokens = tokens;
     const int length = static_cast<int>(tokens.size());
-    const Forward forward = Run(prompt, everything, IndexSet::All(length));
-    for (int id = 0; id < units_.size(); ++id) sums[id] += forward.own[id];
+    const FakeForward forward = Run(prompt, all_on_, IndexSet::All(length));
+    for (size_t id = 0; id < sums.size(); ++id) sums[id] += forward.own[id];
   }
   const double count = static_cast<double>(options_.reference_prompts.size());
   for (double& sum : sums) sum /= count;
   means_ = std::move(sums);
 }
 
-std::vector<double> FakeBackend::HeadValues(const Prompt& prompt,
-                                            const IndexSet& positions) const {
-  const std::vector<int32_t> kept = positions.Members();
-  const int num_kept = static_cast<int>(kept.size());
-  std::vector<double> values(units_.size(), 0.0);
-  std::vector<double> scores(num_kept);
-  for (int id = 0; id < units_.size(); ++id) {
-    if (units_.At(id).kind != UnitKind::kHead) continue;
-    const Weights::UnitWeights& unit = weights_->units[id];
-    double sum = 0;
-    for (int i = 0; i < num_kept; ++i) {
-      const int distance = prompt.position_mode == PositionMode::kKeepIds
-                               ? kept.back() - kept[i]
-                               : num_kept - 1 - i;
-      const Vector& embedding = weights_->embedding[prompt.tokens[kept[i]]];
-      scores[i] = std::exp(Dot(unit.key, embedding) - unit.slope * distance);
-      sum += scores[i];
-    }
-    for (int i = 0; i < num_kept; ++i) {
-      const Vector& embedding = weights_->embedding[prompt.tokens[kept[i]]];
-      values[id] += scores[i] / sum * Dot(unit.in, embedding);
-    }
+FakeForward FakeBackend::Run(const Prompt& prompt,
+                             const std::vector<float>& masks,
+                             const IndexSet& positions) const {
+  static const std::vector<double> kZeros = {};
+  static const std::vector<FakeVector> kNoShifts = {};
+  if (prompt.space == UnitSpace::kHeadsAndNeurons) {
+    const bool mean = prompt.reference == ReferenceKind::kMean;
+    return model_.Run(
+        {prompt, positions, masks, mean ? means_ : kZeros, kNoShifts});
   }
-  return values;
+  const std::vector<FakeVector> shifts =
+      DecompositionOf(prompt).Shifts(prompt, positions, masks);
+  return model_.Run({prompt, positions, all_on_, kZeros, shifts});
 }
 
-FakeBackend::Forward FakeBackend::Run(const Prompt& prompt,
-                                      const std::vector<float>& masks,
-                                      const IndexSet& positions) const {
-  const bool mean = prompt.reference == ReferenceKind::kMean;
-  Forward forward{};
-  forward.own = HeadValues(prompt, positions);
-  forward.slope.assign(units_.size(), 0.0);
-  const Vector start = weights_->embedding[prompt.tokens.back()];
-  Vector x = start;
-  // Ids go layer by layer, heads before neurons: the order of the arithmetic.
-  // Neurons of one layer read the same stream.
-  Vector read = x;
-  UnitKind last = UnitKind::kNeuron;
-  for (int id = 0; id < units_.size(); ++id) {
-    const Weights::UnitWeights& unit = weights_->units[id];
-    const UnitKind kind = units_.At(id).kind;
-    if (kind == UnitKind::kNeuron) {
-      if (last == UnitKind::kHead) read = x;
-      const double pre =
-          Dot(unit.in, start) +
-          options_.interaction * (Dot(unit.in, read) - Dot(unit.in, start));
-      forward.own[id] = std::tanh(pre);
-      forward.slope[id] = 1 - forward.own[id] * forward.own[id];
-    }
-    last = kind;
-    const double reference = mean ? means_[id] : 0.0;
-    const double value =
-        masks[id] * forward.own[id] + (1.0 - masks[id]) * reference;
-    AddScaled(unit.out, value, x);
-  }
-  forward.logits.resize(options_.vocab_size);
-  for (int token = 0; token < options_.vocab_size; ++token) {
-    forward.logits[token] = Dot(weights_->unembedding[token], x);
-  }
-  return forward;
-}
-
-RowResult FakeBackend::Read(const Prompt& prompt,
-                            const Forward& forward) const {
-  RowResult result{};
-  const auto best =
-      std::max_element(forward.logits.begin(), forward.logits.end());
-  const double largest = *best;
-  result.target = prompt.target == kOwnPrediction
-                      ? static_cast<TokenId>(best - forward.logits.begin())
-                      : prompt.target;
-  int runner_up = result.target == 0 ? 1 : 0;
-  for (int token = 0; token < options_.vocab_size; ++token) {
-    if (token != result.target &&
-        forward.logits[token] > forward.logits[runner_up]) {
-      runner_up = token;
-    }
-  }
-  double sum = 0;
-  for (const double logit : forward.logits) sum += std::exp(logit - largest);
-  const double target = forward.logits[result.target];
-  result.margin = static_cast<float>(target - forward.logits[runner_up]);
-  result.target_logit = static_cast<float>(target);
-  result.runner_up_logit = static_cast<float>(forward.logits[runner_up]);
-  result.runner_up = runner_up;
-  result.target_log_probability =
-      static_cast<float>(target - largest - std::log(sum));
+RowGradient FakeBackend::Differentiate(const GradientRow& row) const {
+  static const std::vector<double> kZeros = {};
+  static const std::vector<FakeVector> kNoShifts = {};
+  const Prompt& prompt = *row.prompt;
+  const bool units = prompt.space == UnitSpace::kHeadsAndNeurons;
+  const bool mean = units && prompt.reference == ReferenceKind::kMean;
+  const FakeForward forward = Run(prompt, row.masks, row.positions);
+  FakeSlopes slopes =
+      model_.Differentiate({prompt, row.positions, units ? row.masks : all_on_,
+                            mean ? means_ : kZeros, kNoShifts},
+                           forward);
+  RowGradient result{};
+  result.margin = Read(prompt, forward).margin;
+  result.smooth_margin = static_cast<float>(slopes.smooth_margin);
+  result.gradient = units ? std::move(slopes.of_masks)
+                          : DecompositionOf(prompt).Gradient(
+                                prompt, row.positions, slopes.of_shifts);
   return result;
-}
-
-std::vector<float> FakeBackend::MasksOf(const Row& row) const {
-  std::vector<float> masks(units_.size(), 0.0f);
-  for (const int32_t id : row.units.Members()) masks[id] = 1.0f;
-  return masks;
 }
 
 absl::StatusOr<std::vector<RowResult>> FakeBackend::Evaluate(
@@ -262,9 +154,9 @@ absl::StatusOr<std::vector<RowResult>> FakeBackend::Evaluate(
   RETURN_IF_ERROR(Enter(prompts));
   for (const Row& row : rows) RETURN_IF_ERROR(CheckRow(row));
   std::vector<RowResult> results;
-  Stream noise(rows.size() + 77);
+  FakeRandom noise(rows.size() + 77);
   for (const Row& row : rows) {
-    const Forward forward = Run(*row.prompt, MasksOf(row), row.positions);
+    const FakeForward forward = Run(*row.prompt, MasksOf(row), row.positions);
     RowResult result = Read(*row.prompt, forward);
     if (rows.size() > 1 && options_.batch_noise > 0) {
       result.margin +=
@@ -287,56 +179,7 @@ absl::StatusOr<std::vector<RowGradient>> FakeBackend::Gradients(
   RETURN_IF_ERROR(Enter(prompts));
   for (const GradientRow& row : rows) RETURN_IF_ERROR(CheckGradientRow(row));
   std::vector<RowGradient> results;
-  for (const GradientRow& row : rows) {
-    const Prompt& prompt = *row.prompt;
-    const Forward forward = Run(prompt, row.masks, row.positions);
-    RowGradient result{};
-    result.margin = Read(prompt, forward).margin;
-    double largest = -1e300;
-    for (int token = 0; token < options_.vocab_size; ++token) {
-      if (token == prompt.target) continue;
-      largest = std::max(largest, forward.logits[token]);
-    }
-    double sum = 0;
-    for (int token = 0; token < options_.vocab_size; ++token) {
-      if (token == prompt.target) continue;
-      sum += std::exp(forward.logits[token] - largest);
-    }
-    result.smooth_margin = static_cast<float>(forward.logits[prompt.target] -
-                                              largest - std::log(sum));
-    // to_x: d(smooth margin)/d(stream), from the end back to each unit.
-    Vector to_x{};
-    for (int token = 0; token < options_.vocab_size; ++token) {
-      const double weight =
-          token == prompt.target
-              ? 1.0
-              : -std::exp(forward.logits[token] - largest) / sum;
-      AddScaled(weights_->unembedding[token], weight, to_x);
-    }
-    result.gradient.resize(units_.size());
-    Vector to_read = to_x;
-    for (int id = units_.size() - 1; id >= 0; --id) {
-      const Weights::UnitWeights& unit = weights_->units[id];
-      const bool is_neuron = units_.At(id).kind == UnitKind::kNeuron;
-      if (is_neuron && id + 1 < units_.size() &&
-          units_.At(id + 1).kind == UnitKind::kHead) {
-        to_x = to_read;
-      }
-      if (!is_neuron) to_x = to_read;
-      const double along = Dot(to_x, unit.out);
-      const double reference =
-          prompt.reference == ReferenceKind::kMean ? means_[id] : 0.0;
-      result.gradient[id] =
-          static_cast<float>(along * (forward.own[id] - reference));
-      if (is_neuron) {
-        AddScaled(
-            unit.in,
-            row.masks[id] * along * forward.slope[id] * options_.interaction,
-            to_read);
-      }
-    }
-    results.push_back(std::move(result));
-  }
+  for (const GradientRow& row : rows) results.push_back(Differentiate(row));
   return results;
 }
 
@@ -348,7 +191,7 @@ absl::StatusOr<double> FakeBackend::EvaluateExactly(const Row& row) {
     base::MutexLock lock(mu_);
     ++counters_.exact_rows;
   }
-  const Forward forward = Run(*row.prompt, MasksOf(row), row.positions);
+  const FakeForward forward = Run(*row.prompt, MasksOf(row), row.positions);
   double runner_up = -1e300;
   for (int token = 0; token < options_.vocab_size; ++token) {
     if (token == row.prompt->target) continue;
@@ -359,7 +202,6 @@ absl::StatusOr<double> FakeBackend::EvaluateExactly(const Row& row) {
 
 absl::StatusOr<std::vector<PositionPrediction>> FakeBackend::Predict(
     std::span<const TokenId> tokens, int top_k) {
-  const std::vector<float> everything(units_.size(), 1.0f);
   std::vector<PositionPrediction> predictions;
   Prompt whole{};
   whole.tokens.assign(tokens.begin(), tokens.end());
@@ -369,7 +211,7 @@ absl::StatusOr<std::vector<PositionPrediction>> FakeBackend::Predict(
   for (int end = 1; end <= length; ++end) {
     Prompt prompt{};
     prompt.tokens.assign(tokens.begin(), tokens.begin() + end);
-    const Forward forward = Run(prompt, everything, IndexSet::All(end));
+    const FakeForward forward = Run(prompt, all_on_, IndexSet::All(end));
     const double largest =
         *std::max_element(forward.logits.begin(), forward.logits.end());
     double sum = 0;
@@ -401,9 +243,14 @@ absl::StatusOr<std::vector<PositionPrediction>> FakeBackend::Predict(
 absl::StatusOr<std::unique_ptr<Ablation>> FakeBackend::Ablate(
     const AblationRequest& request) {
   RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
-  RETURN_IF_ERROR(CheckAblation(info_, units_, nullptr, request));
+  if (!request.decomposition.empty()) {
+    return base::Error(absl::StatusCode::kUnimplemented,
+                       "the toy's ablations are of heads and neurons",
+                       {"NO_ABLATION", "decomposition", {}});
+  }
+  RETURN_IF_ERROR(CheckAblation(info_, units(), nullptr, request));
   return MakeFakeAblation(
-      units_, request,
+      units(), request,
       [this](std::span<const TokenId> tokens, const std::vector<float>& masks) {
         Prompt prompt{};
         prompt.tokens.assign(tokens.begin(), tokens.end());

@@ -15,6 +15,7 @@
 #include "models/ablation.h"
 #include "models/backend.h"
 #include "models/fake_decomposition.h"
+#include "models/fake_model.h"
 
 namespace spar::models {
 
@@ -36,6 +37,7 @@ struct FakeBackendOptions {
   std::vector<std::vector<TokenId>> reference_prompts = {};
   // Names of its decompositions: Note [The fake decomposition].
   std::vector<std::string> decompositions = {};
+  int num_components = 12;  // of each layer
 };
 
 struct FakeCounters {
@@ -47,14 +49,8 @@ struct FakeCounters {
   int largest_batch = 0;
 };
 
-// Note [The fake model]
-// One stream of kStreamWidth numbers at the readout. x starts as the embedding
-// of the last token. Layer by layer: head h adds z_h o_h, where z_h is a
-// softmax-weighted mean over the kept positions of v_h . e(token), with scores
-// from the token and its distance to the readout; then neuron j adds
-// tanh(w_j . x) d_j. Logits are a fixed matrix times x. All arithmetic is
-// float64, so gradients and EvaluateExactly agree with Evaluate to rounding.
-// The mean reference is one value per unit, the mean over the reference
+// Arithmetic: Note [The fake model], Note [The fake decomposition]. The mean
+// reference of a head or neuron is one value, its mean over the reference
 // prompts.
 //
 // A Backend; beyond that contract, the functions of the second block may be
@@ -62,10 +58,9 @@ struct FakeCounters {
 class FakeBackend final : public Backend {
  public:
   explicit FakeBackend(FakeBackendOptions options = {});
-  ~FakeBackend() override;
 
   const ModelInfo& info() const override { return info_; }
-  const UnitTable& units() const override { return units_; }
+  const UnitTable& units() const override { return model_.units(); }
   const Calibration& calibration() const override { return calibration_; }
   std::span<const std::vector<TokenId>> reference_prompts() const override {
     return options_.reference_prompts;
@@ -79,9 +74,7 @@ class FakeBackend final : public Backend {
   absl::StatusOr<std::vector<PositionPrediction>> Predict(
       std::span<const TokenId> tokens, int top_k) override;
   const DecompositionSpec* FindDecomposition(
-      std::string_view /*name*/) const override {
-    return nullptr;
-  }
+      std::string_view name) const override;
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override;
   std::span<const DecompositionInfo> decompositions() const override {
@@ -106,30 +99,25 @@ class FakeBackend final : public Backend {
   void Release();
 
  private:
-  struct Weights;
-  struct Forward;
-
   absl::Status CheckPrompt(const Prompt* prompt,
                            const IndexSet& positions,
                            bool own_prediction) const;
   absl::Status CheckRow(const Row& row) const;
   absl::Status CheckGradientRow(const GradientRow& row) const;
   absl::Status Enter(std::span<const std::shared_ptr<const Prompt>> prompts);
-  std::vector<double> HeadValues(const Prompt& prompt,
-                                 const IndexSet& positions) const;
-  Forward Run(const Prompt& prompt,
-              const std::vector<float>& masks,
-              const IndexSet& positions) const;
-  RowResult Read(const Prompt& prompt, const Forward& forward) const;
-  std::vector<float> MasksOf(const Row& row) const;
+  FakeForward Run(const Prompt& prompt,
+                  const std::vector<float>& masks,
+                  const IndexSet& positions) const;
+  RowGradient Differentiate(const GradientRow& row) const;
   void MeasureMeans();
   void MakeDecompositions();
+  const FakeDecomposition& DecompositionOf(const Prompt& prompt) const;
 
   const FakeBackendOptions options_;
   ModelInfo info_;
-  UnitTable units_;
+  const FakeModel model_;
+  const std::vector<float> all_on_;  // [unit] 1
   Calibration calibration_;
-  std::unique_ptr<Weights> weights_;
   std::vector<double> means_;  // [unit]; empty without reference prompts
   std::vector<FakeDecomposition> decompositions_;
   std::vector<DecompositionInfo> decomposition_infos_;

@@ -69,9 +69,10 @@ absl::Status FakeBackend::CheckPrompt(const Prompt* prompt,
 absl::Status FakeBackend::CheckRow(const Row& row) const {
   RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions,
                               /*own_prediction=*/true));
-  if (row.units.universe() != units_.size()) {
+  ASSIGN_OR_RETURN(const int num_units, NumUnits(*this, *row.prompt, "row"));
+  if (row.units.universe() != num_units) {
     return BadRow(base::Cat("the row's units are of ", row.units.universe(),
-                            ", the model has ", units_.size()));
+                            ": want ", num_units));
   }
   return absl::OkStatus();
 }
@@ -79,9 +80,10 @@ absl::Status FakeBackend::CheckRow(const Row& row) const {
 absl::Status FakeBackend::CheckGradientRow(const GradientRow& row) const {
   RETURN_IF_ERROR(CheckPrompt(row.prompt.get(), row.positions,
                               /*own_prediction=*/false));
-  if (static_cast<int>(row.masks.size()) != units_.size()) {
-    return BadRow(base::Cat("the row has ", row.masks.size(),
-                            " masks, the model has ", units_.size(), " units"));
+  ASSIGN_OR_RETURN(const int num_units, NumUnits(*this, *row.prompt, "row"));
+  if (static_cast<int>(row.masks.size()) != num_units) {
+    return BadRow(base::Cat("the row has ", row.masks.size(), " masks for ",
+                            num_units, " units"));
   }
   for (const float mask : row.masks) {
     if (mask >= 0 && mask <= 1) continue;  // false for NaN
@@ -125,13 +127,29 @@ absl::Status FakeBackend::Enter(
 }
 
 void FakeBackend::MakeDecompositions() {
-  constexpr int kSubcomponents = 12;
   for (const std::string& name : options_.decompositions) {
-    decompositions_.emplace_back(name, info_.weights_digest, info_.num_layers,
-                                 info_.width, info_.num_neurons, kSubcomponents,
-                                 options_.seed + 1 + decompositions_.size());
+    decompositions_.emplace_back(
+        name, info_.weights_digest, info_.num_layers, info_.width,
+        info_.num_neurons, options_.num_components,
+        options_.seed + 1 + decompositions_.size(), options_.reference_prompts);
     decomposition_infos_.push_back(decompositions_.back().info());
   }
+}
+
+const DecompositionSpec* FakeBackend::FindDecomposition(
+    std::string_view name) const {
+  for (const DecompositionInfo& info : decomposition_infos_) {
+    if (info.name == name) return &info.spec;
+  }
+  return nullptr;
+}
+
+// The prompt has been checked.
+const FakeDecomposition& FakeBackend::DecompositionOf(
+    const Prompt& prompt) const {
+  size_t index = 0;
+  while (decompositions_[index].info().name != prompt.decomposition) ++index;
+  return decompositions_[index];
 }
 
 absl::StatusOr<std::vector<PromptImportances>> FakeBackend::Importances(
