@@ -49,6 +49,17 @@ std::vector<absl::StatusOr<Result>> RunRows(const std::vector<RowType>& rows,
   return outcomes;
 }
 
+Reply AskImportances(models::Backend& backend,
+                     const ImportanceQuestion& question) {
+  Reply reply;
+  absl::StatusOr<std::vector<models::PromptImportances>> importances =
+      backend.Importances(question.decomposition,
+                          std::span(&question.tokens, 1), {});
+  reply.status = WrongCount(importances, 1);
+  if (reply.status.ok()) reply.importances = std::move(importances->front());
+  return reply;
+}
+
 }  // namespace
 
 Batcher::Batcher(std::vector<models::Backend*> backends,
@@ -80,6 +91,17 @@ void Batcher::Remove(ClientId client) {
 }
 
 void Batcher::Submit(Request request) {
+  if (request.importances.has_value()) {
+    const int64_t cost =
+        static_cast<int64_t>(request.importances->tokens.size());
+    const ClientId client = request.client;
+    Run(client, cost,
+        [this, request = std::move(request)](models::Backend& backend) {
+          on_reply_(request.ticket,
+                    AskImportances(backend, *request.importances));
+        });
+    return;
+  }
   base::MutexLock lock(mu_);
   if (stopped_) return;
   queue_.Push(std::move(request), clock_->Now());

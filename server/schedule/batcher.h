@@ -54,7 +54,7 @@ class Batcher {
   void Remove(ClientId client);
 
   // One reply per request, unless its client was removed or the batcher
-  // stopped. At least one row.
+  // stopped. At least one row, or importances.
   void Submit(Request request);
   // Runs `task` on a worker, in turn with the batches: `cost` as rows x
   // positions. Dropped when the batcher stops.

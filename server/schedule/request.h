@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,14 +24,21 @@ enum class Sharing {
   kAlone,   // none: one row a batch, the canonical path of certificates
 };
 
-// One round of one client: rows or gradient rows, never both. Gradient rows are
-// always kApart.
+// What a decomposition says of one prompt: Backend::Importances.
+struct ImportanceQuestion {
+  std::string decomposition = {};
+  std::vector<models::TokenId> tokens = {};
+};
+
+// One round of one client: rows, gradient rows, or importances; one of them.
+// Gradient rows are always kApart.
 struct Request {
   ClientId client = 0;
   Ticket ticket = 0;
   Sharing sharing = Sharing::kShared;
   std::vector<models::Row> rows = {};
   std::vector<models::GradientRow> gradient_rows = {};
+  std::optional<ImportanceQuestion> importances = std::nullopt;
 };
 
 // One result per row in order, or the error of the first row that failed.
@@ -37,6 +46,7 @@ struct Reply {
   absl::Status status = absl::OkStatus();
   std::vector<models::RowResult> results = {};
   std::vector<models::RowGradient> gradients = {};
+  models::PromptImportances importances = {};
 };
 
 // Other work for the device's thread: one prediction, one exact row.

@@ -77,6 +77,7 @@ std::string Positions(const Restriction& restriction) {
 
 std::string RemarkOf(const Explanation& explanation,
                      const Restriction& restriction,
+                     bool of_decomposition,
                      bool precise) {
   const Estimate& precision = explanation.precision;
   const Estimate& contrast = explanation.contrast;
@@ -93,8 +94,10 @@ std::string RemarkOf(const Explanation& explanation,
   }
   const std::string remark = "sufficient but not telling: ";
   if (explanation.verdict == Verdict::kPrior) {
-    return "sufficient but not telling: the scaffold alone says this, without "
-           "any head or neuron";
+    return base::Cat(
+        "sufficient but not telling: the scaffold alone says this, without "
+        "any ",
+        of_decomposition ? "subcomponent" : "head or neuron");
   }
   if (!precise) {
     return remark + base::Cat("on ", Percent(1 - precision.value),
@@ -134,7 +137,8 @@ Search<Nothing> Assess(Case* c,
       explanation->contrast.num_samples > 0 &&
       explanation->contrast.value >= c->options().contrast_threshold;
   explanation->telling = precise && contrasting;
-  explanation->remark = RemarkOf(*explanation, restriction, precise);
+  explanation->remark =
+      RemarkOf(*explanation, restriction, c->decomposition != nullptr, precise);
   co_return Nothing();
 }
 

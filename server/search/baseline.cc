@@ -14,6 +14,8 @@ std::shared_ptr<const models::Prompt> PromptOf(const Case& c,
   prompt->target = target;
   prompt->reference = c.options().reference;
   prompt->position_mode = c.options().position_mode;
+  prompt->space = c.units.space();
+  prompt->decomposition = c.options().decomposition;
   return prompt;
 }
 

@@ -10,11 +10,12 @@
 namespace spar::search {
 namespace {
 
-models::IndexSet OutsideScheme(const models::UnitTable& units,
-                               const std::vector<models::UnitId>& candidates) {
-  models::IndexSet outside = models::IndexSet::All(units.size());
-  for (const models::UnitId id : candidates) outside.Remove(id);
-  return outside;
+QuestionUnits UnitsOf(const Subject& subject,
+                      const Question& question,
+                      const models::DecompositionInfo* decomposition) {
+  return QuestionUnits(
+      *subject.units, decomposition == nullptr ? nullptr : &decomposition->spec,
+      question.options.scheme, static_cast<int>(question.tokens.size()));
 }
 
 }  // namespace
@@ -26,15 +27,17 @@ Case::Case(const Subject& the_subject,
     : subject(the_subject),
       question(std::move(the_question)),
       oracle(the_oracle),
-      candidates(subject.units->Members(question.options.scheme)),
+      decomposition(FindDecomposition(subject.decompositions,
+                                      question.options.decomposition)),
+      units(UnitsOf(subject, question, decomposition)),
+      candidates(units.Live(AllPositions())),
       tau_acc(question.options.tau + 10 * subject.calibration->noise_floor),
       noise(10 * subject.calibration->noise_floor),
       required_margin(tau_acc),
-      on_event_(std::move(on_event)),
-      outside_scheme_(OutsideScheme(*subject.units, candidates)) {}
+      on_event_(std::move(on_event)) {}
 
 models::IndexSet Case::AllUnits() const {
-  return models::IndexSet(subject.units->size(), candidates);
+  return models::IndexSet(units.size(), candidates);
 }
 
 models::IndexSet Case::FixedPositions() const {
@@ -47,8 +50,7 @@ models::IndexSet Case::FixedPositions() const {
 models::Row Case::RowOf(const Restriction& restriction) const {
   models::Row row;
   row.prompt = prompt;
-  row.units = restriction.units;
-  row.units.UniteWith(outside_scheme_);
+  row.units = units.RowUnits(restriction.units);
   row.positions = restriction.positions;
   return row;
 }
@@ -57,9 +59,8 @@ models::Row Case::ControlRow(const Control& control,
                              const Restriction& restriction) const {
   models::Row row;
   row.prompt = control;
-  row.units = restriction.units;
-  row.units.UniteWith(outside_scheme_);
   const int length = static_cast<int>(control->tokens.size());
+  row.units = units.RowUnitsOn(length, restriction.units);
   row.positions = models::IndexSet(length);
   for (const int32_t position : restriction.positions.Members()) {
     const int moved = position + length - num_tokens();
@@ -71,6 +72,8 @@ models::Row Case::ControlRow(const Control& control,
 models::Row Case::FullRow(std::vector<models::TokenId> tokens) const {
   auto full = std::make_shared<models::Prompt>(*prompt);
   full->tokens = std::move(tokens);
+  full->space = models::UnitSpace::kHeadsAndNeurons;
+  full->decomposition.clear();
   models::Row row;
   row.units = models::IndexSet::All(subject.units->size());
   row.positions = models::IndexSet::All(static_cast<int>(full->tokens.size()));
@@ -78,11 +81,14 @@ models::Row Case::FullRow(std::vector<models::TokenId> tokens) const {
   return row;
 }
 
-std::vector<float> Case::MasksOf(const models::IndexSet& units) const {
-  std::vector<float> masks(subject.units->size(), 0.0f);
-  for (const int32_t id : outside_scheme_.Members()) masks[id] = 1.0f;
-  for (const int32_t id : units.Members()) masks[id] = 1.0f;
-  return masks;
+Control Case::ControlOf(std::vector<models::TokenId> tokens) const {
+  auto control = std::make_shared<models::Prompt>(*prompt);
+  control->tokens = std::move(tokens);
+  return control;
+}
+
+std::vector<float> Case::MasksOf(const models::IndexSet& kept) const {
+  return units.MasksOn(num_tokens(), kept);
 }
 
 void Case::Keep(const Restriction& restriction, double margin) {

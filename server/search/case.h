@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "models/digest.h"
 #include "server/search/explanation.h"
 #include "server/search/oracle.h"
+#include "server/search/question_units.h"
 #include "server/search/search.h"
 
 namespace spar::search {
@@ -62,9 +64,10 @@ using Control = std::shared_ptr<const models::Prompt>;
 // What of the model the searches use. Everything outlives them.
 struct Subject {
   const models::ModelInfo* info = nullptr;
-  const models::UnitTable* units = nullptr;
+  const models::UnitTable* units = nullptr;  // heads and neurons
   const models::Calibration* calibration = nullptr;
   std::span<const std::vector<models::TokenId>> reference_prompts = {};
+  std::span<const models::DecompositionInfo> decompositions = {};
   std::string zero_digest = {};  // of the zero reference
   std::string mean_digest = {};  // empty: no mean reference
 };
@@ -82,6 +85,9 @@ class Case {
   const Subject subject;
   const Question question;
   Oracle* const oracle;
+  // Null where the units are heads and neurons.
+  const models::DecompositionInfo* const decomposition;
+  const QuestionUnits units;
   const std::vector<models::UnitId> candidates;  // of the scheme, ascending
   const double tau_acc;
   const double noise;  // margins this near a bar are asked again alone
@@ -102,6 +108,10 @@ class Case {
 
   // Of the units, best first; heuristics that the phases leave to each other.
   std::vector<std::vector<int32_t>> orders = {};
+  // What the decomposition says of the prompt; absent until it was asked, or
+  // where it reads no prompt so long.
+  std::optional<models::PromptImportances> importances = std::nullopt;
+  bool asked_importances = false;
 
   Phase phase = Phase::kBaseline;
   Restriction best = {};  // verified: best_margin > tau_acc was measured
@@ -114,6 +124,7 @@ class Case {
   const std::vector<models::TokenId>& tokens() const { return question.tokens; }
   bool grounded() const { return options().mode == Mode::kGrounded; }
 
+  models::IndexSet NoUnits() const { return models::IndexSet(units.size()); }
   models::IndexSet AllUnits() const;  // of the scheme
   models::IndexSet AllPositions() const {
     return models::IndexSet::All(num_tokens());
@@ -130,9 +141,12 @@ class Case {
   models::Row RowOf(const Restriction& restriction) const;
   models::Row ControlRow(const Control& control,
                          const Restriction& restriction) const;
-  // The full model on `tokens`.
+  // The full model on `tokens`: a row of heads and neurons, whatever the
+  // question's units.
   models::Row FullRow(std::vector<models::TokenId> tokens) const;
-  std::vector<float> MasksOf(const models::IndexSet& units) const;
+  // `tokens` as a prompt whose units are the question's.
+  Control ControlOf(std::vector<models::TokenId> tokens) const;
+  std::vector<float> MasksOf(const models::IndexSet& kept) const;
 
   // Keeps the restriction as the best and tells the listener, unless `trying`.
   void Keep(const Restriction& restriction, double margin);
@@ -151,7 +165,6 @@ class Case {
   static constexpr size_t kKnownBytes = size_t{8} << 20;
 
   const OnEvent on_event_;
-  const models::IndexSet outside_scheme_;  // always at their own value
   int64_t sequence_ = 0;
   std::string decisions_;
   absl::flat_hash_map<Restriction, Trial> known_;

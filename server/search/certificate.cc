@@ -185,6 +185,10 @@ absl::Status ReadEnums(Reader& reader, Certificate& certificate) {
   return absl::OkStatus();
 }
 
+bool OfDecomposition(const Certificate& c) {
+  return models::SpaceOf(c.scheme) != models::UnitSpace::kHeadsAndNeurons;
+}
+
 json ToJson(const Certificate& c) {
   json object = json::object();
   object["algorithm_revision"] = c.algorithm_revision;
@@ -192,6 +196,9 @@ json ToJson(const Certificate& c) {
   object["contrast_threshold"] = NumberText(c.contrast_threshold);
   object["controls"] = c.controls;
   object["decision_digest"] = c.decision_digest;
+  if (OfDecomposition(c)) {
+    object["decomposition_digest"] = c.decomposition_digest;
+  }
   object["device"] = c.device;
   object["dtype"] = c.dtype;
   object["margin"] = NumberText(c.margin);
@@ -311,6 +318,10 @@ absl::StatusOr<Certificate> CertificateFromJson(std::string_view text) {
   }
   RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(ReadEnums(reader, c));
+  if (OfDecomposition(c)) {
+    reader.Read("decomposition_digest", c.decomposition_digest);
+    RETURN_IF_ERROR(reader.status());
+  }
   c.pin_first = pin_first == 1;
   return c;
 }

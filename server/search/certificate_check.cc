@@ -45,7 +45,7 @@ absl::StatusOr<bool> CertificateCheck::Step(models::Backend& backend) {
   if (!finished_ && next_ == jobs_.size() && !shares_planned_) PlanShares();
   if (!finished_ && next_ < jobs_.size()) {
     const Job& job = jobs_[next_];
-    ASSIGN_OR_RETURN(const double margin, backend.EvaluateExactly(job.row));
+    ASSIGN_OR_RETURN(const double margin, backend.EvaluateExactly(RowOf(job)));
     ++verification_.rows;
     ++next_;
     Note(job, margin);
@@ -62,18 +62,19 @@ void CertificateCheck::Begin(models::Backend& backend) {
                       computed_digest_));
   }
   const bool same_model = CheckIdentity(backend);
-  const bool fits = CheckShape(backend);
+  bool fits = CheckTokens(backend.info());
+  if (same_model && fits) {
+    num_model_units_ = backend.units().size();
+    units_.emplace(backend.units(),
+                   decomposition_ == nullptr ? nullptr : &decomposition_->spec,
+                   certificate_.scheme, num_tokens());
+    fits = CheckShape(backend.info());
+  }
   if (!same_model || !fits) {
     Finish();
     return;
   }
-  CheckUnits(backend.units());
-  num_model_units_ = backend.units().size();
-  for (int id = 0; id < num_model_units_; ++id) {
-    if (!backend.units().Contains(certificate_.scheme, id)) {
-      outside_scheme_.push_back(id);
-    }
-  }
+  CheckUnits(units_->table());
   PlanMargins();
 }
 
@@ -156,9 +157,9 @@ void CertificateCheck::Note(const Job& job, double margin) {
     case Purpose::kControl:
       if (std::abs(margin) <= noise_) {
         Borderline(
-            base::Cat("control ", job.index, ": the full model is undecided"));
+            base::Cat("control ", job.sample, ": the full model is undecided"));
       } else if (margin > 0) {
-        Invalid(base::Cat("control ", job.index,
+        Invalid(base::Cat("control ", job.sample,
                           ": the full model says the target there"));
       }
       break;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 
 #include "models/backend.h"
 #include "server/search/certificate.h"
+#include "server/search/question_units.h"
 
 namespace spar::search {
 
@@ -47,10 +49,11 @@ class CertificateCheck {
     kSampleShare,   // part of the precision of T
     kPositionShare  // part of the precision without a position
   };
+  // Its row is made when it is its turn: there may be many.
   struct Job {
     Purpose purpose = Purpose::kSet;
-    int index = 0;  // of the unit, the position, or the control
-    models::Row row = {};
+    int index = 0;   // of the unit or the position
+    int sample = 0;  // of the replacement or the control
   };
   // A share under way: how many rows, how many said the target, and how many
   // too near zero to tell.
@@ -66,19 +69,19 @@ class CertificateCheck {
 
   void Begin(models::Backend& backend);
   bool CheckIdentity(models::Backend& backend);
-  bool CheckShape(const models::Backend& backend);
-  void CheckUnits(const models::UnitTable& units);
+  bool CheckDecomposition(const models::Backend& backend);
+  bool CheckTokens(const models::ModelInfo& info);
+  bool CheckShape(const models::ModelInfo& info);
+  void CheckUnits(const models::UnitTable& table);
   void PlanMargins();
   void PlanShares();
-  models::Row RowOf(const std::vector<int32_t>& units,
-                    const std::vector<int32_t>& positions) const;
+  models::Row RowOf(const Job& job) const;
+  models::Row RestrictedRow(const std::vector<models::TokenId>& tokens,
+                            const models::IndexSet& units,
+                            const std::vector<int32_t>& positions) const;
   models::Row FullRow(const std::vector<models::TokenId>& tokens) const;
-  void AddSamples(Purpose purpose,
-                  int index,
-                  const std::vector<int32_t>& positions);
-  void AddControls(Purpose purpose,
-                   int index,
-                   const std::vector<int32_t>& units);
+  // A job for each replacement, or control.
+  void AddShare(Purpose purpose, size_t index);
   void Note(const Job& job, double margin);
   void NoteShare(Share& share, double margin);
   void Compare(std::string_view what, double stated, double margin);
@@ -105,8 +108,10 @@ class CertificateCheck {
   bool shares_planned_ = false;
   bool finished_ = false;
   std::vector<int32_t> free_positions_;  // those with a deletion
+  // The decomposition at hand; null where units are heads and neurons.
+  const models::DecompositionInfo* decomposition_ = nullptr;
   int num_model_units_ = 0;
-  std::vector<int32_t> outside_scheme_;
+  std::optional<QuestionUnits> units_;  // once the tokens are known to fit
   std::vector<Job> jobs_;
   size_t next_ = 0;
   std::vector<bool> unit_passes_;      // the margin; then contrast must refuse

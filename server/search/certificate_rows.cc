@@ -4,13 +4,14 @@
 #include <utility>
 
 #include "base/status.h"
+#include "models/row_check.h"
 #include "server/search/certificate_check.h"
 
 namespace spar::search {
 namespace {
 
-std::vector<int32_t> Omit(std::vector<int32_t> items, size_t index) {
-  items.erase(items.begin() + static_cast<std::ptrdiff_t>(index));
+std::vector<int32_t> Omit(std::vector<int32_t> items, int32_t item) {
+  std::erase(items, item);
   return items;
 }
 
@@ -52,13 +53,33 @@ bool CertificateCheck::CheckIdentity(models::Backend& backend) {
                       " is not known here"));
     return false;
   }
-  return true;
+  return CheckDecomposition(backend);
 }
 
-// Whether rows can be made of it at all.
-bool CertificateCheck::CheckShape(const models::Backend& backend) {
+bool CertificateCheck::CheckDecomposition(const models::Backend& backend) {
+  const models::UnitSpace space = models::SpaceOf(certificate_.scheme);
+  if (space == models::UnitSpace::kHeadsAndNeurons) return true;
+  for (const models::DecompositionInfo& info : backend.decompositions()) {
+    if (info.digest == certificate_.decomposition_digest) {
+      decomposition_ = &info;
+    }
+  }
+  if (decomposition_ == nullptr) {
+    Invalid(base::Cat("the certificate is of decomposition ",
+                      certificate_.decomposition_digest,
+                      ", which is not loaded here"));
+    return false;
+  }
+  if (models::CountUnits(decomposition_->spec, space, num_tokens()) <=
+      models::kMaxUnits) {
+    return true;
+  }
+  Invalid("the prompt has more nodes than can be checked");
+  return false;
+}
+
+bool CertificateCheck::CheckTokens(const models::ModelInfo& info) {
   const Certificate& c = certificate_;
-  const models::ModelInfo& info = backend.info();
   const int length = num_tokens();
   const auto token_fits = [&info](models::TokenId token) {
     return token >= 0 && token < info.vocab_size;
@@ -71,11 +92,16 @@ bool CertificateCheck::CheckShape(const models::Backend& backend) {
   }
   if (!tokens_fit) {
     Invalid("tokens do not fit the model or each other");
-    return false;
   }
-  if (!Ascends(c.units, backend.units().size()) ||
-      !Ascends(c.positions, length) || c.positions.empty() ||
-      c.positions.back() != length - 1 ||
+  return tokens_fit;
+}
+
+// Whether rows can be made of it at all.
+bool CertificateCheck::CheckShape(const models::ModelInfo& info) {
+  const Certificate& c = certificate_;
+  const int length = num_tokens();
+  if (!Ascends(c.units, units_->size()) || !Ascends(c.positions, length) ||
+      c.positions.empty() || c.positions.back() != length - 1 ||
       (c.pin_first && c.positions.front() != 0)) {
     Invalid(
         "units or positions are not ascending sets of this model and "
@@ -86,7 +112,11 @@ bool CertificateCheck::CheckShape(const models::Backend& backend) {
   for (const auto& tokens : c.controls) {
     const int64_t control_length = static_cast<int64_t>(tokens.size());
     if (control_length < needed || control_length > info.context_length ||
-        !std::all_of(tokens.begin(), tokens.end(), token_fits)) {
+        !units_->Fits(static_cast<int>(control_length)) ||
+        !std::all_of(tokens.begin(), tokens.end(),
+                     [&info](models::TokenId token) {
+                       return token >= 0 && token < info.vocab_size;
+                     })) {
       Invalid("a control does not fit the model or the positions");
       return false;
     }
@@ -126,73 +156,109 @@ bool CertificateCheck::CheckShape(const models::Backend& backend) {
   return true;
 }
 
-void CertificateCheck::CheckUnits(const models::UnitTable& units) {
+void CertificateCheck::CheckUnits(const models::UnitTable& table) {
   const Certificate& c = certificate_;
   for (size_t i = 0; i < c.units.size(); ++i) {
-    if (units.Name(c.units[i]) != c.unit_names[i]) {
-      Invalid(base::Cat("unit ", c.units[i], " is ", units.Name(c.units[i]),
+    if (table.Name(c.units[i]) != c.unit_names[i]) {
+      Invalid(base::Cat("unit ", c.units[i], " is ", table.Name(c.units[i]),
                         ", not ", c.unit_names[i]));
     }
-    if (!units.Contains(c.scheme, c.units[i])) {
+    if (!table.Contains(c.scheme, c.units[i])) {
       Invalid(base::Cat("unit ", c.units[i], " is not of the scheme"));
     }
   }
-  const int num_units = static_cast<int>(units.Members(c.scheme).size());
+  const int num_units = table.CountMembers(c.scheme);
   if (num_units != c.num_units) {
     Invalid(
         base::Cat("the scheme has ", num_units, " units, not ", c.num_units));
   }
 }
 
-models::Row CertificateCheck::RowOf(
-    const std::vector<int32_t>& units,
+models::Row CertificateCheck::RestrictedRow(
+    const std::vector<models::TokenId>& tokens,
+    const models::IndexSet& units,
     const std::vector<int32_t>& positions) const {
   auto prompt = std::make_shared<models::Prompt>();
-  prompt->tokens = certificate_.tokens;
+  prompt->tokens = tokens;
   prompt->target = certificate_.target;
   prompt->reference = certificate_.reference;
   prompt->position_mode = certificate_.position_mode;
+  prompt->space = units_->space();
+  if (decomposition_ != nullptr) prompt->decomposition = decomposition_->name;
+  const int length = static_cast<int>(tokens.size());
   models::Row row;
   row.prompt = std::move(prompt);
-  row.units = models::IndexSet(num_model_units_, units);
-  for (const int32_t id : outside_scheme_) row.units.Insert(id);
-  row.positions = models::IndexSet(num_tokens(), positions);
+  row.units = units_->RowUnitsOn(length, units);
+  row.positions = models::IndexSet(length);
+  for (const int32_t position : positions) {
+    row.positions.Insert(position + length - num_tokens());
+  }
   return row;
 }
 
 models::Row CertificateCheck::FullRow(
     const std::vector<models::TokenId>& tokens) const {
-  models::Row row = RowOf({}, {});
-  auto prompt = std::make_shared<models::Prompt>(*row.prompt);
+  auto prompt = std::make_shared<models::Prompt>();
   prompt->tokens = tokens;
+  prompt->target = certificate_.target;
+  models::Row row;
   row.prompt = std::move(prompt);
   row.units = models::IndexSet::All(num_model_units_);
   row.positions = models::IndexSet::All(static_cast<int>(tokens.size()));
   return row;
 }
 
+models::Row CertificateCheck::RowOf(const Job& job) const {
+  const Certificate& c = certificate_;
+  models::IndexSet units(units_->size(), c.units);
+  std::vector<int32_t> positions = c.positions;
+  if (job.purpose == Purpose::kUnit || job.purpose == Purpose::kUnitShare) {
+    units.Remove(c.units[job.index]);
+  }
+  if (job.purpose == Purpose::kPosition ||
+      job.purpose == Purpose::kPositionShare) {
+    positions = Omit(std::move(positions), free_positions_[job.index]);
+  }
+  switch (job.purpose) {
+    case Purpose::kEmpty:
+      return RestrictedRow(c.tokens, models::IndexSet(units_->size()),
+                           positions);
+    case Purpose::kFull:
+      return FullRow(c.tokens);
+    case Purpose::kControl:
+      return FullRow(c.controls[job.sample]);
+    case Purpose::kSetShare:
+    case Purpose::kUnitShare:
+      return RestrictedRow(c.controls[job.sample], units, positions);
+    case Purpose::kSampleShare:
+    case Purpose::kPositionShare: {
+      std::vector<models::TokenId> tokens = c.replacements[job.sample];
+      for (const int32_t position : positions) {
+        tokens[position] = c.tokens[position];
+      }
+      return FullRow(tokens);
+    }
+    case Purpose::kSet:
+    case Purpose::kUnit:
+    case Purpose::kPosition:
+      break;
+  }
+  return RestrictedRow(c.tokens, units, positions);
+}
+
 void CertificateCheck::PlanMargins() {
   const Certificate& c = certificate_;
-  const auto add = [this](Purpose purpose, size_t index, models::Row row) {
-    Job job;
-    job.purpose = purpose;
-    job.index = static_cast<int>(index);
-    job.row = std::move(row);
-    jobs_.push_back(std::move(job));
-  };
-  add(Purpose::kSet, 0, RowOf(c.units, c.positions));
-  add(Purpose::kFull, 0, FullRow(c.tokens));
-  add(Purpose::kEmpty, 0, RowOf({}, c.positions));
+  jobs_.push_back({Purpose::kSet, 0, 0});
+  jobs_.push_back({Purpose::kFull, 0, 0});
+  jobs_.push_back({Purpose::kEmpty, 0, 0});
   for (size_t i = 0; i < c.units.size(); ++i) {
-    add(Purpose::kUnit, i, RowOf(Omit(c.units, i), c.positions));
+    jobs_.push_back({Purpose::kUnit, static_cast<int>(i), 0});
   }
   for (size_t i = 0; i < free_positions_.size(); ++i) {
-    std::vector<int32_t> positions = c.positions;
-    std::erase(positions, free_positions_[i]);
-    add(Purpose::kPosition, i, RowOf(c.units, positions));
+    jobs_.push_back({Purpose::kPosition, static_cast<int>(i), 0});
   }
   for (size_t i = 0; i < c.controls.size(); ++i) {
-    add(Purpose::kControl, i, FullRow(c.controls[i]));
+    jobs_.push_back({Purpose::kControl, 0, static_cast<int>(i)});
   }
   unit_passes_.assign(c.units.size(), false);
   position_passes_.assign(free_positions_.size(), false);
@@ -200,57 +266,28 @@ void CertificateCheck::PlanMargins() {
   position_shares_.resize(free_positions_.size());
 }
 
-void CertificateCheck::AddSamples(Purpose purpose,
-                                  int index,
-                                  const std::vector<int32_t>& positions) {
-  for (const auto& replacement : certificate_.replacements) {
-    std::vector<models::TokenId> tokens = replacement;
-    for (const int32_t position : positions) {
-      tokens[position] = certificate_.tokens[position];
-    }
-    Job job;
-    job.purpose = purpose;
-    job.index = index;
-    job.row = FullRow(tokens);
-    jobs_.push_back(std::move(job));
-  }
-}
-
-void CertificateCheck::AddControls(Purpose purpose,
-                                   int index,
-                                   const std::vector<int32_t>& units) {
-  for (const auto& tokens : certificate_.controls) {
-    Job job;
-    job.purpose = purpose;
-    job.index = index;
-    job.row = FullRow(tokens);
-    job.row.units = RowOf(units, {}).units;
-    const int length = static_cast<int>(tokens.size());
-    job.row.positions = models::IndexSet(length);
-    for (const int32_t position : certificate_.positions) {
-      job.row.positions.Insert(position + length - num_tokens());
-    }
-    jobs_.push_back(std::move(job));
+void CertificateCheck::AddShare(Purpose purpose, size_t index) {
+  const bool controls =
+      purpose == Purpose::kSetShare || purpose == Purpose::kUnitShare;
+  const size_t count = controls ? certificate_.controls.size()
+                                : certificate_.replacements.size();
+  for (size_t i = 0; i < count; ++i) {
+    jobs_.push_back({purpose, static_cast<int>(index), static_cast<int>(i)});
   }
 }
 
 // Which shares matter is known once the margins are.
 void CertificateCheck::PlanShares() {
   shares_planned_ = true;
-  const Certificate& c = certificate_;
-  if (c.mode != Mode::kGrounded) return;
-  AddSamples(Purpose::kSampleShare, 0, c.positions);
+  if (certificate_.mode != Mode::kGrounded) return;
+  AddShare(Purpose::kSampleShare, 0);
   for (size_t i = 0; i < free_positions_.size(); ++i) {
-    if (!position_passes_[i]) continue;
-    std::vector<int32_t> positions = c.positions;
-    std::erase(positions, free_positions_[i]);
-    AddSamples(Purpose::kPositionShare, static_cast<int>(i), positions);
+    if (position_passes_[i]) AddShare(Purpose::kPositionShare, i);
   }
-  if (c.contrast_threshold <= 0) return;
-  AddControls(Purpose::kSetShare, 0, c.units);
-  for (size_t i = 0; i < c.units.size(); ++i) {
-    if (!unit_passes_[i]) continue;
-    AddControls(Purpose::kUnitShare, static_cast<int>(i), Omit(c.units, i));
+  if (certificate_.contrast_threshold <= 0) return;
+  AddShare(Purpose::kSetShare, 0);
+  for (size_t i = 0; i < unit_passes_.size(); ++i) {
+    if (unit_passes_[i]) AddShare(Purpose::kUnitShare, i);
   }
 }
 

@@ -15,6 +15,9 @@ Certificate Describe(const Case& c, const Restriction& restriction) {
   certificate.weights_digest = subject.info->weights_digest;
   certificate.config_json = subject.info->config_json;
   certificate.scheme = options.scheme;
+  if (c.decomposition != nullptr) {
+    certificate.decomposition_digest = c.decomposition->digest;
+  }
   certificate.num_units = static_cast<int>(c.candidates.size());
   certificate.mode = options.mode;
   certificate.reference = options.reference;
@@ -32,7 +35,7 @@ Certificate Describe(const Case& c, const Restriction& restriction) {
   certificate.pin_first = options.pin_first;
   certificate.units = restriction.units.Members();
   for (const models::UnitId id : certificate.units) {
-    certificate.unit_names.push_back(subject.units->Name(id));
+    certificate.unit_names.push_back(c.units.table().Name(id));
   }
   certificate.positions = restriction.positions.Members();
   certificate.margin_full = c.margin_full;
@@ -126,7 +129,7 @@ Search<Certified> Certify(Case* c, Restriction restriction) {
   std::vector<models::Row> rows;
   rows.push_back(c->RowOf(restriction));
   Restriction nothing = restriction;
-  nothing.units = models::IndexSet(c->subject.units->size());
+  nothing.units = c->NoUnits();
   rows.push_back(c->RowOf(nothing));
   // The deletion of an only unit is the row without units.
   const bool only_unit = restriction.units.Count() == 1;

@@ -20,7 +20,8 @@ Samples ReferenceCandidates(const Case& c, int min_length, Draw draw) {
   for (size_t i = 0; i < prompts.size(); ++i) {
     const bool fresh = RandomBits(seed, Draw::kControls, i, 1) % 2 == 0;
     if (fresh != (draw == Draw::kFreshControls)) continue;
-    if (static_cast<int>(prompts[i].size()) < min_length) continue;
+    const int length = static_cast<int>(prompts[i].size());
+    if (length < min_length || !c.units.Fits(length)) continue;
     if (prompts[i] != c.tokens()) indices.push_back(i);
   }
   std::stable_sort(indices.begin(), indices.end(), [&](size_t a, size_t b) {
@@ -48,15 +49,17 @@ Samples ReplacedCandidates(const Case& c, Draw draw) {
 models::GradientRow GrowthRow(const Case& c,
                               const models::Row& row,
                               const models::IndexSet& units,
+                              const std::vector<models::UnitId>& live,
                               int index) {
   models::GradientRow gradient_row;
   gradient_row.prompt = row.prompt;
   gradient_row.positions = row.positions;
-  gradient_row.masks = c.MasksOf(units);
+  const int length = static_cast<int>(row.prompt->tokens.size());
+  gradient_row.masks = c.units.MasksOn(length, units);
   const double density = (index % kGrowthRows + 0.5) / kGrowthRows;
-  for (const models::UnitId id : c.candidates) {
+  for (const models::UnitId id : live) {
     if (RandomUnit(c.options().seed, Draw::kGrowth, index, id) < density) {
-      gradient_row.masks[id] = 1.0f;
+      gradient_row.masks[c.units.IdOn(length, id)] = 1.0f;
     }
   }
   return gradient_row;
@@ -72,29 +75,42 @@ Search<std::vector<int32_t>> GrowthOrder(Case* c, Restriction at) {
   std::vector<models::Row> asked = rows;
   CO_ASSIGN_OR_RETURN(std::vector<bool> says,
                       co_await Says(c, std::move(asked)));
-  std::vector<models::GradientRow> gradient_rows;
-  for (int i = 0; i < kGrowthRows; ++i) {
-    gradient_rows.push_back(GrowthRow(*c, c->RowOf(at), at.units, i));
-  }
+  // The prompt's own, then the controls where S says the target.
+  std::vector<models::Row> paths(kGrowthRows, c->RowOf(at));
   for (size_t i = 0; i < rows.size(); ++i) {
-    const int index = static_cast<int>(gradient_rows.size());
-    if (!says[i] || index == 2 * kGrowthRows) continue;
-    gradient_rows.push_back(GrowthRow(*c, rows[i], at.units, index));
+    if (says[i] && paths.size() < 2 * kGrowthRows) paths.push_back(rows[i]);
   }
-  CO_ASSIGN_OR_RETURN(std::vector<models::RowGradient> gradients,
-                      co_await c->oracle->Gradients(std::move(gradient_rows)));
-  const int num_wrong = static_cast<int>(gradients.size()) - kGrowthRows;
-  std::vector<double> score(c->subject.units->size(), 0.0);
+  const int num_wrong = static_cast<int>(paths.size()) - kGrowthRows;
+  const std::vector<models::UnitId> live = c->units.Live(at.positions);
+  std::vector<double> score(c->units.size(), 0.0);
+  int universe = 1;
+  for (const models::Row& row : paths) {
+    universe = std::max(universe, row.units.universe());
+  }
+  const size_t round = GradientRowsOfARound(universe);
+  for (size_t begin = 0; begin < paths.size(); begin += round) {
+    const size_t end = std::min(paths.size(), begin + round);
+    std::vector<models::GradientRow> gradient_rows;
+    for (size_t i = begin; i < end; ++i) {
+      gradient_rows.push_back(
+          GrowthRow(*c, paths[i], at.units, live, static_cast<int>(i)));
+    }
+    CO_ASSIGN_OR_RETURN(
+        std::vector<models::RowGradient> gradients,
+        co_await c->oracle->Gradients(std::move(gradient_rows)));
+    for (size_t i = begin; i < end; ++i) {
+      const std::vector<float>& gradient = gradients[i - begin].gradient;
+      const int length = static_cast<int>(paths[i].prompt->tokens.size());
+      const bool own = i < size_t{kGrowthRows};
+      for (const models::UnitId id : live) {
+        const float slope = gradient[c->units.IdOn(length, id)];
+        score[id] += own ? slope / kGrowthRows : -(slope / num_wrong);
+      }
+    }
+  }
   std::vector<int32_t> order;
-  for (const models::UnitId id : c->candidates) {
-    if (at.units.Contains(id)) continue;
-    for (int i = 0; i < kGrowthRows; ++i) {
-      score[id] += gradients[i].gradient[id] / kGrowthRows;
-    }
-    for (int i = 0; i < num_wrong; ++i) {
-      score[id] -= gradients[kGrowthRows + i].gradient[id] / num_wrong;
-    }
-    order.push_back(id);
+  for (const models::UnitId id : live) {
+    if (!at.units.Contains(id)) order.push_back(id);
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](int32_t a, int32_t b) { return score[a] > score[b]; });
@@ -116,15 +132,14 @@ Search<std::vector<Control>> FindControls(Case* c,
   for (const auto& candidate : candidates) {
     rows.push_back(c->FullRow(candidate));
   }
-  std::vector<models::Row> asked = rows;
   CO_ASSIGN_OR_RETURN(std::vector<bool> says,
-                      co_await Says(c, std::move(asked)));
+                      co_await Says(c, std::move(rows)));
   std::vector<Control> controls;
   int num_kept[2] = {0, 0};
-  for (size_t i = 0; i < rows.size(); ++i) {
+  for (size_t i = 0; i < candidates.size(); ++i) {
     int& kept = num_kept[i < num_reference ? 0 : 1];
     if (says[i] || kept == kControls) continue;
-    controls.push_back(rows[i].prompt);
+    controls.push_back(c->ControlOf(std::move(candidates[i])));
     ++kept;
   }
   co_return controls;

@@ -14,20 +14,20 @@ Search<std::vector<std::pair<double, double>>> MarginCurve(
   constexpr double kShares[] = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0};
   CO_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> orders,
                       co_await ScoreUnits(c, positions, kManyScoreRows));
+  const std::vector<int32_t>& order = orders.front();
   const int num_units = static_cast<int>(c->candidates.size());
   std::vector<double> shares;
   std::vector<models::Row> rows;
   int last = -1;
   for (const double share : kShares) {
-    const int size = static_cast<int>(share * num_units);
+    const int size = std::min(static_cast<int>(share * num_units),
+                              static_cast<int>(order.size()));
     if (size == last) continue;
     last = size;
     Restriction restriction;
     restriction.positions = positions;
-    restriction.units = models::IndexSet(c->subject.units->size());
-    for (int i = 0; i < size; ++i) {
-      restriction.units.Insert(orders.front()[i]);
-    }
+    restriction.units = c->NoUnits();
+    for (int i = 0; i < size; ++i) restriction.units.Insert(order[i]);
     rows.push_back(c->RowOf(restriction));
     shares.push_back(static_cast<double>(size) / num_units);
   }
@@ -111,12 +111,8 @@ void Fill(const Case& c,
   explanation.units = restriction.units.Members();
   explanation.positions = restriction.positions.Members();
   explanation.margin = margin;
-  int64_t parameters = 0;
-  for (const models::UnitId id : explanation.units) {
-    parameters += c.subject.units->Parameters(id);
-  }
   explanation.parameter_share =
-      static_cast<double>(parameters) /
+      static_cast<double>(c.units.Parameters(explanation.units)) /
       static_cast<double>(std::max<int64_t>(1, c.subject.info->num_parameters));
 }
 

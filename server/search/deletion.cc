@@ -19,6 +19,8 @@ namespace {
 constexpr int kWindow = 64;
 constexpr int kContrastWindow = 8;  // each candidate brings all controls
 constexpr size_t kSmallestBlock = 16;
+// Subcomponents are so many that longer lists are thinned by blocks first.
+constexpr size_t kLongList = 1024;
 
 struct Path {
   std::vector<Restriction> trials = {};
@@ -63,7 +65,7 @@ Search<Verified> DeletionPass(Case* c,
   const bool singles_first =
       axis == Axis::kPositions || (!contrast && items.size() <= kWindow);
   std::vector<double> drops(
-      axis == Axis::kUnits ? c->subject.units->size() : c->num_tokens(), 0.0);
+      axis == Axis::kUnits ? c->units.size() : c->num_tokens(), 0.0);
   size_t next = 0;
   if (singles_first) {
     std::vector<Restriction> singles;
@@ -162,9 +164,10 @@ Search<Verified> Shrink(Case* c,
                         std::vector<int32_t> order,
                         Axis axis) {
   Verified now = start;
-  if (axis == Axis::kUnits && c->contrast_bar > 0) {
+  if (axis == Axis::kUnits &&
+      (c->contrast_bar > 0 || c->decomposition != nullptr)) {
     std::vector<int32_t> items = Remaining(now.restriction, order, axis);
-    if (items.size() > kWindow) {
+    if (items.size() > (c->contrast_bar > 0 ? kWindow : kLongList)) {
       CO_ASSIGN_OR_RETURN(now, co_await DeleteBlocks(c, now, std::move(items)));
     }
   }

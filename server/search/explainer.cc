@@ -26,6 +26,7 @@ Subject SubjectOf(models::Backend& backend) {
   subject.info = &backend.info();
   subject.units = &backend.units();
   subject.calibration = &backend.calibration();
+  subject.decompositions = backend.decompositions();
   subject.reference_prompts = backend.reference_prompts();
   subject.zero_digest =
       backend.ReferenceDigest(models::ReferenceKind::kZero).value_or("");
@@ -81,10 +82,21 @@ class ExplainerImpl final : public Explainer {
     return !backend_->reference_prompts().empty();
   }
 
+  absl::StatusOr<models::UnitTable> UnitsOf(
+      const Question& question) const override {
+    RETURN_IF_ERROR(Check(question));
+    const models::UnitScheme scheme = question.options.scheme;
+    const models::DecompositionSpec* const decomposition =
+        backend_->FindDecomposition(question.options.decomposition);
+    if (decomposition == nullptr) return units();
+    return models::MakeUnitTable(*decomposition, models::SpaceOf(scheme),
+                                 static_cast<int>(question.tokens.size()));
+  }
+
   absl::StatusOr<SearchId> Start(Question question,
                                  OnEvent on_event,
                                  OnDone on_done) override {
-    RETURN_IF_ERROR(CheckQuestion(question, info(), has_reference_prompts()));
+    RETURN_IF_ERROR(Check(question));
     const SearchId id = ++last_id_;
     if (!loop_.Begin(id, std::move(question), std::move(on_event),
                      std::move(on_done), options_.max_searches)) {
@@ -250,6 +262,11 @@ class ExplainerImpl final : public Explainer {
    private:
     Callback callback_;
   };
+
+  absl::Status Check(const Question& question) const {
+    return CheckQuestion(question, info(), backend_->decompositions(),
+                         has_reference_prompts());
+  }
 
   // Given back with the last copy; null when none is left.
   std::shared_ptr<const void> TakeGraphPlace() {

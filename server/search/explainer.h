@@ -88,15 +88,21 @@ class Explainer {
   virtual ~Explainer() = default;
 
   virtual const models::ModelInfo& info() const = 0;
-  virtual const models::UnitTable& units() const = 0;
+  virtual const models::UnitTable& units() const = 0;  // heads and neurons
   virtual const models::Calibration& calibration() const = 0;
   virtual bool has_reference_prompts() const = 0;
+
+  // The units that a question's answers number. Errors: those of a question.
+  virtual absl::StatusOr<models::UnitTable> UnitsOf(
+      const Question& question) const = 0;
 
   // Checks the question and starts a search. After an ok result: any number of
   // events, then on_done once. Errors at once, and then no callback:
   // kInvalidArgument (EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_RANGE,
-  // OPTION_OUT_OF_RANGE, each with the field), kFailedPrecondition
-  // (NO_REFERENCE_PROMPTS), kResourceExhausted (TOO_MANY_SEARCHES).
+  // OPTION_OUT_OF_RANGE, DECOMPOSITION_REQUIRED, DECOMPOSITION_NOT_WANTED,
+  // TOO_MANY_UNITS, each with the field), kNotFound (DECOMPOSITION_NOT_FOUND),
+  // kFailedPrecondition (NO_REFERENCE_PROMPTS), kResourceExhausted
+  // (TOO_MANY_SEARCHES).
   virtual absl::StatusOr<SearchId> Start(Question question,
                                          OnEvent on_event,
                                          OnDone on_done) = 0;

@@ -26,6 +26,7 @@ enum class Mode {
 struct CrystallizeOptions {
   Mode mode = Mode::kGrounded;
   models::UnitScheme scheme = models::UnitScheme::kHeadAndNeuron;
+  std::string decomposition = {};  // by name, for its schemes; else empty
   models::ReferenceKind reference = models::ReferenceKind::kZero;
   models::PositionMode position_mode = models::PositionMode::kKeepIds;
   double tau = 1e-3;       // logits; decisions use tau + 10 x the noise floor
@@ -108,7 +109,8 @@ struct Certificate {
   std::string config_json = {};  // canonical JSON
   int unit_numbering = models::kUnitNumberingVersion;
   models::UnitScheme scheme = models::UnitScheme::kHeadAndNeuron;
-  int num_units = 0;  // in the scheme
+  std::string decomposition_digest = {};  // empty: heads and neurons
+  int num_units = 0;                      // in the scheme
   Mode mode = Mode::kGrounded;
   models::ReferenceKind reference = models::ReferenceKind::kZero;
   std::string reference_digest = {};
@@ -161,8 +163,10 @@ struct Explanation {
   std::vector<models::UnitId> units = {};  // S, ascending
   std::vector<int32_t> positions = {};     // T, ascending
   int num_units = 0;                       // in the scheme
-  double parameter_share = 0;  // of the model's parameters, held by S
-  double margin = 0;           // m(S, T)
+  // Parameters held by S, of subcomponents once for all their positions, as a
+  // share of the model's.
+  double parameter_share = 0;
+  double margin = 0;  // m(S, T)
   double margin_full = 0;
   double margin_empty = 0;
   Estimate precision = {};  // of T, on samples the search did not use

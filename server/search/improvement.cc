@@ -40,16 +40,22 @@ std::vector<Pair> LeastPairs(std::vector<int32_t> inside,
   return pairs;
 }
 
-// Candidates outside S by predicted gain, most first.
+// Units outside S that can matter, by predicted gain, most first; as many as a
+// round can try.
 std::vector<int32_t> BestOutside(const Case& c,
-                                 const models::IndexSet& units,
+                                 const Restriction& now,
                                  const std::vector<double>& drops) {
   std::vector<int32_t> outside;
-  for (const models::UnitId id : c.candidates) {
-    if (!units.Contains(id)) outside.push_back(id);
+  for (const models::UnitId id : c.units.Live(now.positions)) {
+    if (!now.units.Contains(id)) outside.push_back(id);
   }
-  std::stable_sort(outside.begin(), outside.end(),
-                   [&](int32_t a, int32_t b) { return drops[a] > drops[b]; });
+  const size_t count = std::min(outside.size(), kTrials);
+  std::partial_sort(outside.begin(),
+                    outside.begin() + static_cast<std::ptrdiff_t>(count),
+                    outside.end(), [&](int32_t a, int32_t b) {
+                      return drops[a] != drops[b] ? drops[a] > drops[b] : a < b;
+                    });
+  outside.resize(count);
   return outside;
 }
 
@@ -64,8 +70,7 @@ Search<Verified> AddAndPrune(Case* c, Verified now) {
                       co_await PredictDrops(c, now.restriction));
   const std::vector<Pair> pairs =
       LeastPairs(now.restriction.units.Members(), drops);
-  const std::vector<int32_t> outside =
-      BestOutside(*c, now.restriction.units, drops);
+  const std::vector<int32_t> outside = BestOutside(*c, now.restriction, drops);
   std::vector<Restriction> trials;
   for (size_t i = 0; i < outside.size() && trials.size() < kTrials; ++i) {
     for (const Pair& pair : pairs) {
@@ -108,7 +113,7 @@ Search<std::optional<Verified>> PruneFrom(Case* c,
 // The smaller of the set and what an order comes to.
 Search<Verified> Restart(Case* c, Verified now, int order) {
   Restriction base;
-  base.units = models::IndexSet(c->subject.units->size());
+  base.units = c->NoUnits();
   base.positions = now.restriction.positions;
   c->trying = true;
   absl::StatusOr<std::optional<Verified>> other =

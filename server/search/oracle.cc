@@ -20,6 +20,9 @@ int64_t PositionsOf(const schedule::Request& request) {
   for (const models::GradientRow& row : request.gradient_rows) {
     positions += 3 * int64_t{row.positions.Count()};
   }
+  if (request.importances.has_value()) {
+    positions += static_cast<int64_t>(request.importances->tokens.size());
+  }
   return positions;
 }
 
@@ -125,6 +128,21 @@ Oracle::GradientsLeaf::await_resume() {
   oracle_->reply_ = schedule::Reply();
   if (!reply.status.ok()) return reply.status;
   return std::move(reply.gradients);
+}
+
+Oracle::ImportancesLeaf Oracle::Importances(
+    schedule::ImportanceQuestion question) {
+  schedule::Request request;
+  request.importances = std::move(question);
+  return ImportancesLeaf(this, std::move(request));
+}
+
+absl::StatusOr<models::PromptImportances>
+Oracle::ImportancesLeaf::await_resume() {
+  schedule::Reply reply = std::move(oracle_->reply_);
+  oracle_->reply_ = schedule::Reply();
+  if (!reply.status.ok()) return reply.status;
+  return std::move(reply.importances);
 }
 
 }  // namespace spar::search

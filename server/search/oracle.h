@@ -42,11 +42,14 @@ class Oracle {
 
   class RowsLeaf;
   class GradientsLeaf;
+  class ImportancesLeaf;
 
   // Margins of rows, in order. Errors: of the backend; kCancelled; BudgetEnded.
   // No rows: an answer at once.
   RowsLeaf Evaluate(Rows rows, schedule::Sharing sharing);
   GradientsLeaf Gradients(GradientRows rows);
+  // What a decomposition says of one prompt. Costs no rows.
+  ImportancesLeaf Importances(schedule::ImportanceQuestion question);
 
   // Resumes the search with the answer to its request. Ignored when none is
   // out.
@@ -104,6 +107,21 @@ class Oracle::GradientsLeaf {
     return oracle_->Send(std::move(request_), search);
   }
   absl::StatusOr<std::vector<models::RowGradient>> await_resume();
+
+ private:
+  Oracle* oracle_;
+  schedule::Request request_;
+};
+
+class Oracle::ImportancesLeaf {
+ public:
+  ImportancesLeaf(Oracle* oracle, schedule::Request request)
+      : oracle_(oracle), request_(std::move(request)) {}
+  bool await_ready() const { return false; }
+  bool await_suspend(std::coroutine_handle<> search) {
+    return oracle_->Send(std::move(request_), search);
+  }
+  absl::StatusOr<models::PromptImportances> await_resume();
 
  private:
   Oracle* oracle_;

@@ -27,17 +27,25 @@ Search<Verified> FindPositions(Case* c);
 // T given S: deletions only.
 Search<Verified> ShrinkPositions(Case* c, Verified start);
 
-// scores.cc: orders of the units, best first, by gradients at T: over random
-// masks, at no units, and along the path of integrated gradients.
+// scores.cc: orders of the units that can matter at T, best first, by gradients
+// there: over random masks, at no units, and along the path of integrated
+// gradients. Of a decomposition one more: by causal importance, then as the
+// first.
 struct ScoreRows {
   int random_masks = 0;
   int path_points = 0;
 };
 inline constexpr ScoreRows kFewScoreRows = {8, 2};
 inline constexpr ScoreRows kManyScoreRows = {32, 8};
+// Gradient rows that are held at a time: many, unless each has very many units.
+size_t GradientRowsOfARound(int num_units);
 Search<std::vector<std::vector<int32_t>>> ScoreUnits(Case* c,
                                                      models::IndexSet positions,
                                                      ScoreRows rows);
+// importance.cc: [unit] causal importance, of a subcomponent the largest over
+// `positions`; Delta and what is elsewhere 0. Empty where there is none to ask.
+Search<std::vector<double>> ImportanceOfUnits(Case* c,
+                                              models::IndexSet positions);
 // [unit] What the gradient at `at` says the margin loses without the unit, or
 // gains with it.
 Search<std::vector<double>> PredictDrops(Case* c, Restriction at);

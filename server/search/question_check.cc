@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "models/row_check.h"
+#include "server/search/question_units.h"
 
 namespace spar::search {
 namespace {
@@ -70,6 +71,50 @@ absl::Status CheckOptions(const CrystallizeOptions& options) {
                      Closed(0, 100));
 }
 
+// Whether the scheme has units to choose from.
+absl::Status CheckScheme(
+    const Question& question,
+    std::span<const models::DecompositionInfo> decompositions) {
+  constexpr char kField[] = "options.decomposition";
+  const models::UnitScheme scheme = question.options.scheme;
+  const std::string scheme_name(models::UnitSchemeName(scheme));
+  const std::string& name = question.options.decomposition;
+  if (models::SpaceOf(scheme) == models::UnitSpace::kHeadsAndNeurons) {
+    if (name.empty()) return absl::OkStatus();
+    return base::InvalidArgument(
+        "DECOMPOSITION_NOT_WANTED", kField,
+        base::Cat("units of the scheme ", scheme_name,
+                  " are of no decomposition, and one is named"),
+        {{"decomposition", name}, {"unit_scheme", scheme_name}});
+  }
+  if (name.empty()) {
+    return base::InvalidArgument(
+        "DECOMPOSITION_REQUIRED", kField,
+        base::Cat("units of the scheme ", scheme_name,
+                  " are of a decomposition, and none is named"),
+        {{"unit_scheme", scheme_name}});
+  }
+  const models::DecompositionInfo* const decomposition =
+      FindDecomposition(decompositions, name);
+  if (decomposition == nullptr) {
+    return base::Error(
+        absl::StatusCode::kNotFound,
+        base::Cat("the model has no decomposition '", name, "'"),
+        {"DECOMPOSITION_NOT_FOUND", kField, {{"decomposition", name}}});
+  }
+  const int64_t num_units =
+      models::CountUnits(decomposition->spec, models::SpaceOf(scheme),
+                         static_cast<int>(question.tokens.size()));
+  if (num_units <= kMaxQuestionUnits) return absl::OkStatus();
+  return base::InvalidArgument(
+      "TOO_MANY_UNITS", "prompt",
+      base::Cat("the prompt of ", question.tokens.size(), " tokens has ",
+                num_units, " units of the scheme ", scheme_name, ": at most ",
+                kMaxQuestionUnits, " are searched"),
+      {{"units", base::Cat(num_units)},
+       {"max_units", base::Cat(kMaxQuestionUnits)}});
+}
+
 }  // namespace
 
 absl::Status CheckTokens(const std::vector<models::TokenId>& tokens,
@@ -97,15 +142,18 @@ absl::Status CheckTokens(const std::vector<models::TokenId>& tokens,
   return absl::OkStatus();
 }
 
-absl::Status CheckQuestion(const Question& question,
-                           const models::ModelInfo& info,
-                           bool has_reference_prompts) {
+absl::Status CheckQuestion(
+    const Question& question,
+    const models::ModelInfo& info,
+    std::span<const models::DecompositionInfo> decompositions,
+    bool has_reference_prompts) {
   RETURN_IF_ERROR(CheckTokens(question.tokens, info));
   if (question.target.has_value()) {
     RETURN_IF_ERROR(
         models::CheckToken(*question.target, info.vocab_size, "target_id"));
   }
   RETURN_IF_ERROR(CheckOptions(question.options));
+  RETURN_IF_ERROR(CheckScheme(question, decompositions));
   if (has_reference_prompts) return absl::OkStatus();
   const char* what = nullptr;
   const char* field = nullptr;

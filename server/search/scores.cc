@@ -18,57 +18,92 @@ models::GradientRow RowAt(const Case& c,
   return row;
 }
 
-// Candidates by the sum of gradients [begin, end), largest first, ties by id.
-std::vector<int32_t> OrderBy(const Case& c,
-                             const std::vector<models::RowGradient>& gradients,
-                             int begin,
-                             int end) {
-  std::vector<double> score(c.subject.units->size(), 0.0);
-  for (int row = begin; row < end; ++row) {
-    for (const models::UnitId id : c.candidates) {
-      score[id] += gradients[row].gradient[id];
+// Which order a row's gradient counts for.
+enum Sampling { kRandomMasks, kNothingOn, kPath, kNumSamplings };
+
+struct Sample {
+  Sampling sampling = kRandomMasks;
+  int index = 0;  // of its sampling
+};
+
+std::vector<Sample> SamplesOf(const ScoreRows& width) {
+  std::vector<Sample> samples;
+  for (int i = 0; i < width.random_masks; ++i) {
+    samples.push_back({kRandomMasks, i});
+  }
+  samples.push_back({kNothingOn, 0});
+  for (int i = 0; i < width.path_points; ++i) samples.push_back({kPath, i});
+  return samples;
+}
+
+models::GradientRow RowOfSample(const Case& c,
+                                const models::IndexSet& positions,
+                                const ScoreRows& width,
+                                const Sample& sample,
+                                const std::vector<models::UnitId>& live) {
+  std::vector<float> masks = c.MasksOf(c.NoUnits());
+  const int i = sample.index;
+  const double density = (i + 0.5) / width.random_masks;
+  for (const models::UnitId id : live) {
+    if (sample.sampling == kRandomMasks) {
+      const bool on =
+          RandomUnit(c.options().seed, Draw::kMasks, i, id) < density;
+      masks[id] = on ? 1.0f : 0.0f;
+    } else if (sample.sampling == kPath) {
+      masks[id] = (i + 0.5f) / width.path_points;
     }
   }
-  std::vector<int32_t> order = c.candidates;
-  std::stable_sort(order.begin(), order.end(),
+  return RowAt(c, positions, std::move(masks));
+}
+
+// Those by score, largest first, ties by their order here.
+std::vector<int32_t> SortedBy(std::vector<int32_t> units,
+                              const std::vector<double>& score) {
+  std::stable_sort(units.begin(), units.end(),
                    [&](int32_t a, int32_t b) { return score[a] > score[b]; });
-  return order;
+  return units;
 }
 
 }  // namespace
+
+size_t GradientRowsOfARound(int num_units) {
+  constexpr size_t kMasksOfARound = size_t{1} << 24;
+  return std::max(size_t{1},
+                  kMasksOfARound / static_cast<size_t>(std::max(1, num_units)));
+}
 
 Search<std::vector<std::vector<int32_t>>> ScoreUnits(Case* c,
                                                      models::IndexSet positions,
                                                      ScoreRows width) {
   c->phase = Phase::kScores;
-  const uint64_t seed = c->options().seed;
-  const models::IndexSet none(c->subject.units->size());
-  std::vector<models::GradientRow> rows;
-  for (int i = 0; i < width.random_masks; ++i) {
-    const double density = (i + 0.5) / width.random_masks;
-    std::vector<float> masks = c->MasksOf(none);
-    for (const models::UnitId id : c->candidates) {
-      const bool on = RandomUnit(seed, Draw::kMasks, i, id) < density;
-      masks[id] = on ? 1.0f : 0.0f;
+  const std::vector<models::UnitId> live = c->units.Live(positions);
+  const std::vector<Sample> samples = SamplesOf(width);
+  const size_t round = GradientRowsOfARound(c->units.size());
+  std::vector<std::vector<double>> scores(
+      kNumSamplings, std::vector<double>(c->units.size(), 0.0));
+  for (size_t begin = 0; begin < samples.size(); begin += round) {
+    const size_t end = std::min(samples.size(), begin + round);
+    std::vector<models::GradientRow> rows;
+    for (size_t i = begin; i < end; ++i) {
+      rows.push_back(RowOfSample(*c, positions, width, samples[i], live));
     }
-    rows.push_back(RowAt(*c, positions, std::move(masks)));
-  }
-  rows.push_back(RowAt(*c, positions, c->MasksOf(none)));
-  for (int i = 0; i < width.path_points; ++i) {
-    std::vector<float> masks = c->MasksOf(none);
-    for (const models::UnitId id : c->candidates) {
-      masks[id] = (i + 0.5f) / width.path_points;
+    CO_ASSIGN_OR_RETURN(std::vector<models::RowGradient> gradients,
+                        co_await c->oracle->Gradients(std::move(rows)));
+    for (size_t i = begin; i < end; ++i) {
+      std::vector<double>& score = scores[samples[i].sampling];
+      const std::vector<float>& gradient = gradients[i - begin].gradient;
+      for (const models::UnitId id : live) score[id] += gradient[id];
     }
-    rows.push_back(RowAt(*c, positions, std::move(masks)));
   }
-  CO_ASSIGN_OR_RETURN(std::vector<models::RowGradient> gradients,
-                      co_await c->oracle->Gradients(std::move(rows)));
-  const int num_rows = static_cast<int>(gradients.size());
   std::vector<std::vector<int32_t>> orders;
-  orders.push_back(OrderBy(*c, gradients, 0, width.random_masks));
-  orders.push_back(
-      OrderBy(*c, gradients, width.random_masks, width.random_masks + 1));
-  orders.push_back(OrderBy(*c, gradients, width.random_masks + 1, num_rows));
+  for (const std::vector<double>& score : scores) {
+    orders.push_back(SortedBy(live, score));
+  }
+  CO_ASSIGN_OR_RETURN(std::vector<double> importance,
+                      co_await ImportanceOfUnits(c, positions));
+  if (!importance.empty()) {
+    orders.push_back(SortedBy(orders.front(), importance));
+  }
   co_return orders;
 }
 

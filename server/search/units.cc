@@ -45,7 +45,7 @@ Search<std::vector<double>> MeasureDrops(Case* c,
   CO_ASSIGN_OR_RETURN(
       std::vector<Trial> trials,
       co_await Judge(c, std::move(singles), schedule::Sharing::kApart));
-  std::vector<double> drops(c->subject.units->size(), 0.0);
+  std::vector<double> drops(c->units.size(), 0.0);
   for (size_t i = 0; i < units.size(); ++i) {
     const double margin = trials[i].margin;
     drops[units[i]] = c->noise > 0 ? -std::round(margin / c->noise) : -margin;
@@ -81,7 +81,7 @@ Search<std::optional<Prefix>> FindUnitPrefix(Case* c, Restriction base) {
 
 Search<Verified> FindUnits(Case* c, models::IndexSet positions) {
   Restriction base;
-  base.units = models::IndexSet(c->subject.units->size());
+  base.units = c->NoUnits();
   base.positions = positions;
   CO_ASSIGN_OR_RETURN(std::optional<Prefix> prefix,
                       co_await FindUnitPrefix(c, base));
@@ -110,7 +110,7 @@ Search<Verified> ShrinkPrefix(Case* c,
 
   c->phase = Phase::kDeletion;
   std::reverse(order.begin(), order.end());
-  LateLayersFirst(*c->subject.units, order);
+  LateLayersFirst(c->units.table(), order);
   co_return co_await Shrink(c, found, std::move(order), Axis::kUnits);
 }
 

@@ -50,8 +50,9 @@ absl::Status CrystallizeCall::Start(const ModelRegistry& registry,
   ASSIGN_OR_RETURN(search::Question question,
                    QuestionFromProto(request, *context_.model));
   search::Explainer& explainer = *context_.model->explainer;
+  ASSIGN_OR_RETURN(context_.units, explainer.UnitsOf(question));
   context_.tokens = question.tokens;
-  context_.num_units = explainer.units().CountMembers(question.options.scheme);
+  context_.num_units = context_.units.CountMembers(question.options.scheme);
 
   std::shared_ptr<CrystallizeCall> self = self_;
   ASSIGN_OR_RETURN(

@@ -54,6 +54,11 @@ constexpr EnumValue<models::UnitScheme> kSchemes[] = {
     {v1::UNIT_SCHEME_HEAD, models::UnitScheme::kHead},
     {v1::UNIT_SCHEME_NEURON, models::UnitScheme::kNeuron},
     {v1::UNIT_SCHEME_HEAD_AND_NEURON, models::UnitScheme::kHeadAndNeuron},
+    {v1::UNIT_SCHEME_SUBCOMPONENT, models::UnitScheme::kSubcomponent},
+    {v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA,
+     models::UnitScheme::kSubcomponentAndDelta},
+    {v1::UNIT_SCHEME_NODE, models::UnitScheme::kNode},
+    {v1::UNIT_SCHEME_NODE_AND_DELTA, models::UnitScheme::kNodeAndDelta},
 };
 constexpr EnumValue<models::ReferenceKind> kReferences[] = {
     {v1::REFERENCE_UNSPECIFIED, models::ReferenceKind::kZero},
@@ -275,6 +280,7 @@ absl::StatusOr<search::CrystallizeOptions> OptionsFromProto(
   ASSIGN_OR_RETURN(to.position_mode,
                    EnumFromProto(kPositionModes, from.position_mode(),
                                  "options.position_mode"));
+  to.decomposition = from.decomposition();
   to.pin_first = from.pin_first();
   RETURN_IF_ERROR(ThresholdsFromProto(from, &to));
   RETURN_IF_ERROR(BudgetsFromProto(from, &to));

@@ -87,6 +87,8 @@ void SetUnit(models::UnitId id, const models::UnitTable& table, v1::Unit* to) {
   to->set_layer(unit.layer);
   to->set_kind(std::string(models::UnitKindName(unit.kind)));
   to->set_index(unit.index);
+  if (unit.module >= 0) to->set_module(table.module(unit.module).name);
+  if (unit.position >= 0) to->set_position(unit.position);
 }
 
 // `Message` has the fields units, unit_id_deltas, and kept_unit_count.
@@ -147,6 +149,7 @@ void SetCertificate(const search::Certificate& from,
   to->set_empty_margin(from.margin_empty);
   to->set_full_margin(from.margin_full);
   to->set_borderline_count(from.num_borderline);
+  to->set_decomposition_digest(from.decomposition_digest);
 }
 
 }  // namespace
@@ -220,7 +223,7 @@ void ToProto(const search::Event& event,
              v1::CrystallizeEvent* to) {
   to->set_sequence(event.sequence);
   to->set_phase(PhaseToProto(event.phase));
-  SetUnits(event.units, context.model->explainer->units(), to);
+  SetUnits(event.units, context.units, to);
   SetPositions(event.positions, context, to);
   to->set_margin(event.margin);
   SetEffort(event.effort, to->mutable_effort());
@@ -237,7 +240,7 @@ void ToProto(const search::Explanation& from,
     ToProto(token, tokenizer, to->add_prompt());
   }
   ToProto(from.target, tokenizer, to->mutable_target());
-  SetUnits(from.units, context.model->explainer->units(), to);
+  SetUnits(from.units, context.units, to);
   SetPositions(from.positions, context, to);
   to->set_unit_count(from.num_units);
   to->set_parameter_share(from.parameter_share);

@@ -33,6 +33,7 @@ void ToProto(std::span<const models::TokenId> tokens,
 struct AnswerContext {
   const ServedModel* model = nullptr;        // outlives the search
   std::vector<models::TokenId> tokens = {};  // of the prompt
+  models::UnitTable units = {};              // of the question
   int num_units = 0;                         // of the scheme
 };
 

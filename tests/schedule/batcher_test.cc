@@ -91,6 +91,26 @@ TEST(Batcher, AnswersEachRequestWithItsOwnRowsInOrder) {
                                   counters.flushed_idle);
 }
 
+TEST(Batcher, AnswersImportances) {
+  models::FakeBackendOptions options;
+  options.decompositions = {"main"};
+  models::FakeBackend backend(options);
+  Replies replies;
+  Batcher batcher(&backend, {}, replies.Sink());
+  batcher.Add(1);
+  Request request = RequestOf(1, 7, {});
+  request.importances = ImportanceQuestion{"main", {3, 1, 4}};
+  batcher.Submit(request);
+  const Reply reply = replies.Await(7);
+  ASSERT_TRUE(reply.status.ok()) << reply.status;
+  const std::vector<std::vector<models::TokenId>> prompts = {{3, 1, 4}};
+  EXPECT_EQ(reply.importances, (*backend.Importances("main", prompts, {}))[0]);
+  request.ticket = 8;
+  request.importances->decomposition = "none";
+  batcher.Submit(request);
+  EXPECT_EQ(replies.Await(8).status.code(), absl::StatusCode::kNotFound);
+}
+
 TEST(Batcher, RunsABatchOnEachBackendAndTasksOnTheFirst) {
   models::FakeBackend first;
   models::FakeBackend second;

@@ -16,18 +16,30 @@
 namespace spar::search {
 namespace {
 
+using models::UnitScheme;
 using nlohmann::json;
 
 constexpr uint64_t kModelSeed = 4;
 
+models::FakeBackendOptions Options(uint64_t seed) {
+  models::FakeBackendOptions options = ToyOptions(seed);
+  options.decompositions = {"other", "main"};
+  return options;
+}
+
 // A certificate with several units and positions.
-Certificate MakeCertificate(Mode mode) {
+Certificate MakeCertificate(Mode mode,
+                            UnitScheme scheme = UnitScheme::kHeadAndNeuron) {
   auto explainer = Explainer::Make(
-      std::make_unique<models::FakeBackend>(ToyOptions(kModelSeed)), {});
+      std::make_unique<models::FakeBackend>(Options(kModelSeed)), {});
   for (uint64_t seed = 1;; ++seed) {
     Question question;
     question.tokens = RandomTokens(seed, 6, 24);
     question.options.mode = mode;
+    question.options.scheme = scheme;
+    if (scheme == UnitScheme::kSubcomponent || scheme == UnitScheme::kNode) {
+      question.options.decomposition = "main";
+    }
     const auto answer = AskAndWait(*explainer, question);
     if (answer.ok() && answer->certificate.has_value() &&
         answer->units.size() >= 2 && answer->positions.size() >= 2) {
@@ -36,8 +48,11 @@ Certificate MakeCertificate(Mode mode) {
   }
 }
 
+constexpr UnitScheme kSchemes[] = {
+    UnitScheme::kHeadAndNeuron, UnitScheme::kSubcomponent, UnitScheme::kNode};
+
 Verification Check(const std::string& text, uint64_t model = kModelSeed) {
-  models::FakeBackend backend(ToyOptions(model));
+  models::FakeBackend backend(Options(model));
   const auto verification = CheckCertificate(text, backend);
   EXPECT_TRUE(verification.ok()) << verification.status();
   return verification.value_or(Verification());
@@ -54,16 +69,41 @@ std::string Forged(const std::string& text,
 }
 
 TEST(Certificate, SurvivesTheRoundTripByteForByte) {
-  for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
-    const std::string text = CertificateToJson(MakeCertificate(mode));
-    const auto read = CertificateFromJson(text);
-    ASSERT_TRUE(read.ok()) << read.status();
-    EXPECT_EQ(CertificateToJson(*read), text);
-    const json object = json::parse(text);
-    EXPECT_EQ(object.dump(), text);  // sorted keys, no white space
-    EXPECT_EQ(CertificateDigest(text), object["digest"]);
-    EXPECT_EQ(Check(text).verdict, CertificateVerdict::kValid);
+  for (const UnitScheme scheme : kSchemes) {
+    for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
+      const std::string text = CertificateToJson(MakeCertificate(mode, scheme));
+      const auto read = CertificateFromJson(text);
+      ASSERT_TRUE(read.ok()) << read.status();
+      EXPECT_EQ(CertificateToJson(*read), text);
+      const json object = json::parse(text);
+      EXPECT_EQ(object.dump(), text);  // sorted keys, no white space
+      EXPECT_EQ(CertificateDigest(text), object["digest"]);
+      EXPECT_EQ(object.contains("decomposition_digest"),
+                scheme != UnitScheme::kHeadAndNeuron);
+      EXPECT_EQ(Check(text).verdict, CertificateVerdict::kValid);
+    }
   }
+}
+
+TEST(Certificate, NeedsItsDecomposition) {
+  const std::string text =
+      CertificateToJson(MakeCertificate(Mode::kSufficient, UnitScheme::kNode));
+  models::FakeBackendOptions options = Options(kModelSeed);
+  // The digest counts, not the name.
+  options.decompositions = {"another", "name"};
+  models::FakeBackend renamed(options);
+  EXPECT_EQ(CheckCertificate(text, renamed)->verdict,
+            CertificateVerdict::kValid);
+  options.decompositions = {"main"};
+  models::FakeBackend other(options);
+  const auto verification = CheckCertificate(text, other);
+  ASSERT_TRUE(verification.ok());
+  EXPECT_EQ(verification->verdict, CertificateVerdict::kInvalid);
+  EXPECT_EQ(verification->rows, 0);
+  ASSERT_EQ(verification->findings.size(), 1u);
+  EXPECT_NE(verification->findings[0].find("which is not loaded here"),
+            std::string::npos)
+      << verification->findings[0];
 }
 
 TEST(Certificate, HoldsNoFloats) {
@@ -95,7 +135,16 @@ TEST(Certificate, EveryTamperingIsFound) {
       {"unit removed", [](json& c) { c["units"].erase(0); }},
       {"unit added",
        [](json& c) {
-         const models::FakeBackend backend(ToyOptions(kModelSeed));
+         const models::FakeBackend backend(Options(kModelSeed));
+         const bool nodes = c["unit_scheme"] == "node";
+         const models::UnitTable table =
+             c.contains("decomposition_digest")
+                 ? models::MakeUnitTable(
+                       *backend.FindDecomposition("main"),
+                       nodes ? models::UnitSpace::kNodes
+                             : models::UnitSpace::kSubcomponents,
+                       6)
+                 : backend.units();
          int id = 0;
          while (std::count(c["units"].begin(), c["units"].end(), id) > 0) ++id;
          size_t at = 0;
@@ -104,7 +153,7 @@ TEST(Certificate, EveryTamperingIsFound) {
            list.insert(list.begin() + static_cast<std::ptrdiff_t>(at), value);
          };
          insert(c["units"], id);
-         insert(c["unit_names"], backend.units().Name(id));
+         insert(c["unit_names"], table.Name(id));
          insert(c["unit_deletion_margins"], c["margin_empty"]);
          if (c["mode"] == "GROUNDED") {
            insert(c["unit_deletion_contrasts"], "-1");
@@ -135,19 +184,51 @@ TEST(Certificate, EveryTamperingIsFound) {
       {"other weights", [](json& c) { c["weights_digest"] = "00"; }},
       {"other reference", [](json& c) { c["reference"] = "mean"; }},
       {"unknown token", [](json& c) { c["tokens"][0] = 99; }},
-      {"unknown unit", [](json& c) { c["units"].back() = 999; }},
+      {"unknown unit", [](json& c) { c["units"].back() = 9999; }},
       {"negative unit", [](json& c) { c["units"][0] = -1; }},
       {"position outside", [](json& c) { c["positions"].back() = 99; }},
       {"other numbering", [](json& c) { c["unit_numbering"] = 2; }},
       {"other scheme", [](json& c) { c["unit_scheme"] = "head"; }},
   };
-  for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
-    const std::string text = CertificateToJson(MakeCertificate(mode));
-    for (const Tampering& tampering : tamperings) {
-      const Verification verification = Check(Forged(text, tampering.change));
-      EXPECT_EQ(verification.verdict, CertificateVerdict::kInvalid)
-          << tampering.name;
-      EXPECT_FALSE(verification.findings.empty()) << tampering.name;
+  const std::vector<Tampering> of_decompositions = {
+      {"other decomposition",
+       [](json& c) {
+         const models::FakeBackend backend(Options(kModelSeed));
+         c["decomposition_digest"] = backend.decompositions()[0].digest;
+       }},
+      {"unknown decomposition",
+       [](json& c) { c["decomposition_digest"] = "00"; }},
+      {"Delta counted",
+       [](json& c) {
+         c["unit_scheme"] = c["unit_scheme"].get<std::string>() + "+delta";
+       }},
+      {"a Delta as a unit",
+       [](json& c) {
+         const int delta = c["units"].back().get<int>() / 13 * 13 + 12;
+         c["units"].back() = delta;
+       }},
+      {"other space",
+       [](json& c) {
+         c["unit_scheme"] =
+             c["unit_scheme"] == "node" ? "subcomponent" : "node";
+       }},
+      {"longer prompt",
+       [](json& c) { c["tokens"].insert(c["tokens"].begin(), 1); }},
+  };
+  for (const UnitScheme scheme : kSchemes) {
+    for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
+      const std::string text = CertificateToJson(MakeCertificate(mode, scheme));
+      std::vector<Tampering> all = tamperings;
+      if (scheme != UnitScheme::kHeadAndNeuron) {
+        all.insert(all.end(), of_decompositions.begin(),
+                   of_decompositions.end());
+      }
+      for (const Tampering& tampering : all) {
+        const Verification verification = Check(Forged(text, tampering.change));
+        EXPECT_EQ(verification.verdict, CertificateVerdict::kInvalid)
+            << tampering.name << " " << models::UnitSchemeName(scheme);
+        EXPECT_FALSE(verification.findings.empty()) << tampering.name;
+      }
     }
   }
 }
@@ -187,9 +268,9 @@ TEST(Certificate, OfAnotherModelIsInvalidWithoutARow) {
 }
 
 TEST(Certificate, WhatCannotBeReadIsAnErrorWithItsField) {
-  const std::string text =
-      CertificateToJson(MakeCertificate(Mode::kSufficient));
-  models::FakeBackend backend(ToyOptions(kModelSeed));
+  const std::string text = CertificateToJson(
+      MakeCertificate(Mode::kSufficient, UnitScheme::kSubcomponent));
+  models::FakeBackend backend(Options(kModelSeed));
   for (const std::string& bad :
        {std::string(""), std::string("[]"), std::string("{"),
         std::string("null"), text.substr(0, text.size() / 2)}) {

@@ -51,6 +51,7 @@ class InlineRunner {
     subject.units = &backend->units();
     subject.calibration = &backend->calibration();
     subject.reference_prompts = backend->reference_prompts();
+    subject.decompositions = backend->decompositions();
     return subject;
   }
   schedule::Reply Evaluate(const schedule::Request& request) {
@@ -59,6 +60,12 @@ class InlineRunner {
       auto results = backend_->Evaluate(request.rows);
       reply.status = results.status();
       if (results.ok()) reply.results = *std::move(results);
+    } else if (request.importances.has_value()) {
+      auto importances =
+          backend_->Importances(request.importances->decomposition,
+                                std::span(&request.importances->tokens, 1), {});
+      reply.status = importances.status();
+      if (importances.ok()) reply.importances = std::move(importances->front());
     } else {
       auto gradients = backend_->Gradients(request.gradient_rows);
       reply.status = gradients.status();

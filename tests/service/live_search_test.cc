@@ -2,10 +2,12 @@
 #include <cstdint>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
 
+#include "base/status.h"
 #include "models/fake_backend.h"
 #include "server/service/server.h"
 #include "spar/v1/explanation_service.grpc.pb.h"
@@ -20,6 +22,7 @@ class LiveSearchTest : public ::testing::Test {
   void SetUp() override {
     models::FakeBackendOptions options;
     options.reference_prompts = {{3, 7, 1, 9, 2}, {4, 8, 2, 6, 1}, {5, 5, 3}};
+    options.decompositions = {"main"};
     ServedModel model;
     model.id = "toy";
     model.tokenizer = testing::MakeWordTokenizer(options.vocab_size);
@@ -51,7 +54,7 @@ class LiveSearchTest : public ::testing::Test {
     while (reader->Read(&response) && response.has_event()) {
       EXPECT_EQ(response.event().sequence(), expected++);
       EXPECT_GT(response.event().margin(), 0);
-      EXPECT_EQ(response.event().unit_count(), 24);
+      EXPECT_EQ(response.event().unit_count(), num_units_);
     }
     const grpc::Status status = reader->Finish();
     EXPECT_TRUE(status.ok()) << status.error_message();
@@ -72,6 +75,7 @@ class LiveSearchTest : public ::testing::Test {
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::ExplanationService::Stub> stub_;
   grpc::Status status_;  // of the last Verify
+  int num_units_ = 24;   // of the questions
 };
 
 TEST_F(LiveSearchTest, ExplainsAndVerifies) {
@@ -90,6 +94,70 @@ TEST_F(LiveSearchTest, ExplainsAndVerifies) {
     tampered[at] = tampered[at] == '1' ? '2' : '1';
     EXPECT_EQ(Verify(tampered).verdict(), v1::CERTIFICATE_VERDICT_INVALID);
     EXPECT_TRUE(status_.ok());
+  }
+}
+
+TEST_F(LiveSearchTest, ExplainsByUnitsOfADecomposition) {
+  const std::pair<v1::UnitScheme, int> schemes[] = {
+      {v1::UNIT_SCHEME_SUBCOMPONENT, 24},
+      {v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA, 26},
+      {v1::UNIT_SCHEME_NODE, 4 * 24},
+      {v1::UNIT_SCHEME_NODE_AND_DELTA, 4 * 26},
+  };
+  for (const auto& [scheme, num_units] : schemes) {
+    num_units_ = num_units;
+    v1::CrystallizeRequest request = Request();
+    request.mutable_options()->set_unit_scheme(scheme);
+    request.mutable_options()->set_decomposition("main");
+    const v1::Explanation explanation = Explain(request);
+    ASSERT_EQ(explanation.verdict(), v1::VERDICT_CRYSTALLIZED);
+    EXPECT_EQ(explanation.unit_count(), num_units);
+    const bool nodes = num_units > 26;
+    for (const v1::Unit& unit : explanation.units()) {
+      EXPECT_EQ(unit.module(), base::Cat("fake.", unit.layer(), ".mlp.up"));
+      EXPECT_EQ(unit.has_position(), nodes);
+      const std::string part = unit.kind() == "delta"
+                                   ? "#delta"
+                                   : base::Cat("#subcomponent=", unit.index());
+      EXPECT_EQ(unit.name(),
+                base::Cat(unit.module(), part, nodes ? "@" : "",
+                          nodes ? std::to_string(unit.position()) : ""));
+    }
+    EXPECT_FALSE(explanation.units().empty());
+    EXPECT_EQ(explanation.certificate().decomposition_digest().size(), 64u);
+    EXPECT_EQ(Verify(explanation.certificate().canonical_json()).verdict(),
+              v1::CERTIFICATE_VERDICT_VALID);
+  }
+}
+
+TEST_F(LiveSearchTest, RefusesUnitsWithoutADecomposition) {
+  struct Bad {
+    v1::UnitScheme scheme;
+    std::string decomposition;
+    std::string reason;
+    grpc::StatusCode code = grpc::StatusCode::INVALID_ARGUMENT;
+  };
+  const Bad bads[] = {
+      {v1::UNIT_SCHEME_NODE, "", "DECOMPOSITION_REQUIRED"},
+      {v1::UNIT_SCHEME_HEAD, "main", "DECOMPOSITION_NOT_WANTED"},
+      {v1::UNIT_SCHEME_UNSPECIFIED, "main", "DECOMPOSITION_NOT_WANTED"},
+      {v1::UNIT_SCHEME_SUBCOMPONENT, "none", "DECOMPOSITION_NOT_FOUND",
+       grpc::StatusCode::NOT_FOUND},
+  };
+  for (const Bad& bad : bads) {
+    v1::CrystallizeRequest request = Request();
+    request.mutable_options()->set_unit_scheme(bad.scheme);
+    request.mutable_options()->set_decomposition(bad.decomposition);
+    grpc::ClientContext context;
+    auto reader = stub_->Crystallize(&context, request);
+    v1::CrystallizeResponse response;
+    EXPECT_FALSE(reader->Read(&response));
+    const grpc::Status status = reader->Finish();
+    EXPECT_EQ(status.error_code(), bad.code);
+    EXPECT_EQ(testing::Decode(status).reason, bad.reason);
+    if (bad.code == grpc::StatusCode::INVALID_ARGUMENT) {
+      EXPECT_EQ(testing::Decode(status).field, "options.decomposition");
+    }
   }
 }
 

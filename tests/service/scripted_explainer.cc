@@ -6,6 +6,16 @@
 
 namespace spar::testing {
 
+absl::StatusOr<models::UnitTable> ScriptedExplainer::UnitsOf(
+    const search::Question& question) const {
+  const models::DecompositionSpec* const decomposition =
+      backend_.FindDecomposition(question.options.decomposition);
+  if (decomposition == nullptr) return backend_.units();
+  return models::MakeUnitTable(*decomposition,
+                               models::SpaceOf(question.options.scheme),
+                               static_cast<int>(question.tokens.size()));
+}
+
 absl::StatusOr<search::SearchId> ScriptedExplainer::Start(
     search::Question question, OnEvent on_event, OnDone on_done) {
   base::MutexLock lock(mu_);

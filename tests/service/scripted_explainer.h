@@ -27,6 +27,9 @@ class ScriptedExplainer final : public search::Explainer {
     return !backend_.reference_prompts().empty();
   }
 
+  // Of a scheme of a decomposition, as the FakeBackend's.
+  absl::StatusOr<models::UnitTable> UnitsOf(
+      const search::Question& question) const override;
   absl::StatusOr<search::SearchId> Start(search::Question question,
                                          OnEvent on_event,
                                          OnDone on_done) override;

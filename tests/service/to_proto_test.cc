@@ -24,8 +24,10 @@ class ToProtoTest : public ::testing::Test {
  protected:
   testing::ScriptedExplainer* explainer_ = nullptr;
   const ServedModel model_ = testing::MakeServedModel("toy", &explainer_);
-  const AnswerContext context_{
-      .model = &model_, .tokens = {3, 1, 4, 1, 5}, .num_units = 24};
+  const AnswerContext context_{.model = &model_,
+                               .tokens = {3, 1, 4, 1, 5},
+                               .units = model_.explainer->units(),
+                               .num_units = 24};
 };
 
 TEST_F(ToProtoTest, DescribesAModel) {
@@ -139,8 +141,10 @@ TEST(LargeAnswers, StayBelowFourMebibytes) {
   model.explainer =
       std::make_unique<testing::ScriptedExplainer>(std::move(options));
   const int num_units = model.explainer->units().size();
-  const AnswerContext context{
-      .model = &model, .tokens = {1}, .num_units = num_units};
+  const AnswerContext context{.model = &model,
+                              .tokens = {1},
+                              .units = model.explainer->units(),
+                              .num_units = num_units};
 
   search::Explanation explanation;
   explanation.tokens = {1};
