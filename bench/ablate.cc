@@ -21,9 +21,9 @@
 #include "bench/bench_report.h"
 #include "models/decomposition/paper_shape.h"
 #include "models/snapshot/random_snapshot.h"
-#include "models/torch/ablation/strategy_masks.h"
 #include "models/torch/ablation/torch_ablation.h"
 #include "models/torch/aten.h"
+#include "models/torch/uniform_numbers.h"
 
 namespace spar::bench {
 namespace {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "models/option_check.h"
 #include "models/row_check.h"
 
 namespace spar::models {
@@ -13,21 +14,6 @@ namespace {
 using base::Cat;
 
 constexpr double kMaxMask = 1e6;
-
-absl::Status OutOfRange(std::string_view field,
-                        const std::string& value,
-                        const std::string& want) {
-  return base::InvalidArgument("OPTION_OUT_OF_RANGE", field,
-                               Cat(field, " is ", value, ": want ", want),
-                               {{"value", value}, {"want", want}});
-}
-
-// [low, high]; NaN is outside.
-template <typename T>
-absl::Status CheckWithin(T value, T low, T high, std::string_view field) {
-  if (value >= low && value <= high) return absl::OkStatus();
-  return OutOfRange(field, Cat(value), Cat("[", low, ", ", high, "]"));
-}
 
 absl::Status CheckPart(int32_t value,
                        int64_t count,
@@ -95,8 +81,8 @@ absl::Status CheckInterventions(const UnitTable& units,
                                 const std::vector<Intervention>& some,
                                 std::string_view field) {
   if (some.size() > kMaxInterventions) {
-    return OutOfRange(field, Cat(some.size(), " entries"),
-                      Cat("at most ", kMaxInterventions));
+    return OptionOutOfRange(field, Cat(some.size(), " entries"),
+                            Cat("at most ", kMaxInterventions));
   }
   for (size_t i = 0; i < some.size(); ++i) {
     RETURN_IF_ERROR(CheckIntervention(units, decomposition, request, some[i],
@@ -112,9 +98,9 @@ absl::Status CheckMaskChanges(const AblationRequest& request) {
                             ? MaskChanges(request.swept, length)
                             : 0;
   if (always + swept <= kMaxMaskChanges) return absl::OkStatus();
-  return OutOfRange(swept > always ? "swept" : "interventions",
-                    Cat(always + swept, " masks of one run, by position"),
-                    Cat("at most ", kMaxMaskChanges));
+  return OptionOutOfRange(swept > always ? "swept" : "interventions",
+                          Cat(always + swept, " masks of one run, by position"),
+                          Cat("at most ", kMaxMaskChanges));
 }
 
 absl::Status CheckGeneration(const ModelInfo& info,
@@ -136,15 +122,15 @@ absl::Status CheckGeneration(const ModelInfo& info,
          {"context_length", Cat(info.context_length)}});
   }
   if (!request.swept.empty()) {
-    return OutOfRange("swept", Cat(request.swept.size(), " entries"),
-                      "none in a generation");
+    return OptionOutOfRange("swept", Cat(request.swept.size(), " entries"),
+                            "none in a generation");
   }
   if (request.samples != 1) {
-    return OutOfRange("sample_count", Cat(request.samples),
-                      "1 in a generation");
+    return OptionOutOfRange("sample_count", Cat(request.samples),
+                            "1 in a generation");
   }
   if (request.every_position) {
-    return OutOfRange("every_position", "true", "false in a generation");
+    return OptionOutOfRange("every_position", "true", "false in a generation");
   }
   return absl::OkStatus();
 }
@@ -201,8 +187,8 @@ absl::Status CheckAblation(const ModelInfo& info,
   RETURN_IF_ERROR(
       CheckWithin(request.samples, 1, kMaxAblationSamples, "sample_count"));
   if (request.samples > 1 && request.strategy != MaskStrategy::kStochastic) {
-    return OutOfRange("sample_count", Cat(request.samples),
-                      "1, but for stochastic masks");
+    return OptionOutOfRange("sample_count", Cat(request.samples),
+                            "1, but for stochastic masks");
   }
   const AdversaryOptions& adversary = request.adversary;
   RETURN_IF_ERROR(CheckWithin(adversary.steps, 1, kMaxAdversarySteps,

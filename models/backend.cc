@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "models/attribution.h"
+#include "models/prune.h"
 
 namespace spar::models {
 
@@ -10,6 +11,13 @@ absl::StatusOr<AttributionSummary> Backend::Attribute(
   return base::Error(absl::StatusCode::kFailedPrecondition,
                      "the model's backend makes no attribution graphs",
                      {"NO_ATTRIBUTION", "model", {}});
+}
+
+absl::StatusOr<std::unique_ptr<Pruning>> Backend::Prune(
+    const PruneRequest& /*request*/) {
+  return base::Error(absl::StatusCode::kFailedPrecondition,
+                     "the model's backend prunes nothing",
+                     {"NO_PRUNING", "model", {}});
 }
 
 }  // namespace spar::models

@@ -21,6 +21,8 @@ class AttributionSink;
 struct AblationRequest;
 struct AttributionRequest;
 struct AttributionSummary;
+class Pruning;
+struct PruneRequest;
 
 // What a model is. Sizes are counts.
 struct ModelInfo {
@@ -132,6 +134,12 @@ class Backend {
   // NO_ATTRIBUTION where this backend makes no graphs, as here.
   virtual absl::StatusOr<AttributionSummary> Attribute(
       const AttributionRequest& request, AttributionSink& sink);
+
+  // Begins a pruning: models/prune.h. It ends before the backend. Errors also
+  // as models/prune_check.h; kNotFound DECOMPOSITION_NOT_FOUND;
+  // kFailedPrecondition NO_PRUNING where this backend prunes nothing, as here.
+  virtual absl::StatusOr<std::unique_ptr<Pruning>> Prune(
+      const PruneRequest& request);
 };
 
 }  // namespace spar::models

@@ -9,6 +9,7 @@
 #include "models/ablation.h"
 #include "models/attribution.h"
 #include "models/backend.h"
+#include "models/prune.h"
 
 namespace spar::models {
 
@@ -60,6 +61,10 @@ class SplittingBackend final : public Backend {
   absl::StatusOr<AttributionSummary> Attribute(
       const AttributionRequest& request, AttributionSink& sink) override {
     return inner_->Attribute(request, sink);
+  }
+  absl::StatusOr<std::unique_ptr<Pruning>> Prune(
+      const PruneRequest& request) override {
+    return inner_->Prune(request);
   }
 
  private:

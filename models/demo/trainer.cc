@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/demo/adamw.h"
+#include "models/torch/adamw.h"
 #include "models/torch/aten.h"
 
 namespace spar::demo {
@@ -77,7 +77,9 @@ void Train(const Vocabulary& vocabulary,
            DemoDecoder& decoder) {
   const int length = decoder.shape().context_length;
   Random random(options.seed);
-  AdamW optimiser(decoder.parameters(), AdamWOptions{});
+  const models::AdamWOptions adamw{
+      .beta2 = 0.98, .weight_decay = 0.02, .max_norm = 1.0};
+  models::AdamW optimiser(decoder.parameters(), adamw);
   for (int step = 0; step < options.steps; ++step) {
     Example batch;
     for (int i = 0; i < options.batch; ++i) {

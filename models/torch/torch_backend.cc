@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "models/ablation_check.h"
 #include "models/digest.h"
+#include "models/prune_check.h"
 #include "models/row_check.h"
 #include "models/torch/ablation/torch_ablation.h"
 #include "models/torch/aten.h"
@@ -22,6 +23,7 @@
 #include "models/torch/errors.h"
 #include "models/torch/gradients.h"
 #include "models/torch/means_file.h"
+#include "models/torch/prune/torch_pruning.h"
 #include "models/torch/readout.h"
 #include "models/torch/reference_means.h"
 #include "models/torch/resident_decompositions.h"
@@ -69,6 +71,8 @@ class TorchBackend final : public Backend {
       std::string_view name) const override;
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override;
+  absl::StatusOr<std::unique_ptr<Pruning>> Prune(
+      const PruneRequest& request) override;
   std::span<const DecompositionInfo> decompositions() const override {
     return decompositions_.infos();
   }
@@ -467,6 +471,29 @@ absl::StatusOr<std::unique_ptr<Ablation>> TorchBackend::Ablate(
   AblationLimits limits;
   limits.max_batch_bytes = std::min(limits.max_batch_bytes, max_batch_bytes_);
   return MakeTorchAblation(subject, request, limits);
+}
+
+absl::StatusOr<std::unique_ptr<Pruning>> TorchBackend::Prune(
+    const PruneRequest& request) {
+  RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
+  RETURN_IF_ERROR(CheckPrune(info_, request));
+  const ResidentDecomposition* const resident =
+      decompositions_.Find(request.decomposition);
+  for (size_t i = 0; i < request.prompts.size(); ++i) {
+    RETURN_IF_ERROR(CheckImportanceLength(*resident->loaded,
+                                          request.prompts[i].tokens.size(),
+                                          Cat("prompts[", i, "].tokens")));
+  }
+  PruneSubject subject;
+  subject.decomposed = resident->decoder.get();
+  subject.sigmoid = resident->loaded->spec().sigmoid;
+  subject.sampling = resident->loaded->spec().sampling;
+  subject.logits = [this, resident](std::span<const TokenId> tokens) {
+    return DenseLogits(decoder_, *resident->loaded, tokens);
+  };
+  PruneLimits limits;
+  limits.max_batch_bytes = std::min(limits.max_batch_bytes, max_batch_bytes_);
+  return MakeTorchPruning(subject, request, limits);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "models/torch/ablation/strategy_masks.h"
 #include "models/torch/aten.h"
+#include "models/torch/uniform_numbers.h"
 
 namespace spar::models {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "base/splitmix64.h"
 #include "models/torch/aten.h"
+#include "models/torch/uniform_numbers.h"
 
 namespace spar::models {
 namespace {
@@ -34,19 +34,6 @@ ComponentMasks Draw(const at::Tensor& importances,
 }
 
 }  // namespace
-
-at::Tensor UniformNumbers(uint64_t seed,
-                          uint64_t stream,
-                          const std::vector<int64_t>& sizes) {
-  at::Tensor numbers = at::empty(sizes, at::dtype(at::kFloat));
-  float* const begin = numbers.mutable_data_ptr<float>();
-  uint64_t state = base::SplitMix64(base::SplitMix64(seed) ^ stream);
-  for (int64_t i = 0; i < numbers.numel(); ++i) {
-    begin[i] = static_cast<float>(base::SplitMix64(state) >> 40) / (1 << 24);
-    state += base::kSplitMix64Step;
-  }
-  return numbers;
-}
 
 std::vector<ComponentMasks> StrategyMasks(
     const AblationRequest& request,

@@ -18,12 +18,6 @@ constexpr bool NeedsImportances(MaskStrategy strategy) {
          strategy == MaskStrategy::kAdversarial;
 }
 
-// Uniform numbers in [0, 1) of `sizes` on the CPU: the same for the same seed
-// and stream everywhere.
-at::Tensor UniformNumbers(uint64_t seed,
-                          uint64_t stream,
-                          const std::vector<int64_t>& sizes);
-
 // One for each module, of `length` tokens or of one row for all. `importances`:
 // g of every module, [length, C]; read where NeedsImportances. Not for
 // kAdversarial. `sample` tells apart the draws of kStochastic.

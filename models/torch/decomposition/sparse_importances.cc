@@ -87,9 +87,11 @@ void RunSome(const Decoder& decoder,
   }
 }
 
-absl::Status CheckLength(const LoadedDecomposition& decomposition,
-                         size_t length,
-                         const std::string& field) {
+}  // namespace
+
+absl::Status CheckImportanceLength(const LoadedDecomposition& decomposition,
+                                   size_t length,
+                                   const std::string& field) {
   const int limit = decomposition.max_positions();
   if (limit == 0 || length <= static_cast<size_t>(limit)) {
     return absl::OkStatus();
@@ -102,8 +104,6 @@ absl::Status CheckLength(const LoadedDecomposition& decomposition,
       {{"tokens", base::Cat(length)}, {"max_tokens", base::Cat(limit)}});
 }
 
-}  // namespace
-
 absl::StatusOr<std::vector<PromptImportances>> ComputeImportances(
     const Decoder& decoder,
     const LoadedDecomposition& decomposition,
@@ -111,8 +111,9 @@ absl::StatusOr<std::vector<PromptImportances>> ComputeImportances(
     const ImportanceOptions& options,
     int64_t max_bytes) {
   for (size_t p = 0; p < prompts.size(); ++p) {
-    RETURN_IF_ERROR(CheckLength(decomposition, prompts[p].size(),
-                                base::Cat("prompts[", p, "].tokens")));
+    RETURN_IF_ERROR(
+        CheckImportanceLength(decomposition, prompts[p].size(),
+                              base::Cat("prompts[", p, "].tokens")));
   }
   const int64_t per_token = BytesPerToken(decoder.spec, decomposition.spec());
   const int64_t max_tokens = std::max<int64_t>(1, max_bytes / per_token);
@@ -140,12 +141,23 @@ absl::StatusOr<std::vector<at::Tensor>> DenseImportances(
     const Decoder& decoder,
     const LoadedDecomposition& decomposition,
     std::span<const TokenId> tokens) {
-  RETURN_IF_ERROR(CheckLength(decomposition, tokens.size(), "prompt.tokens"));
+  RETURN_IF_ERROR(
+      CheckImportanceLength(decomposition, tokens.size(), "prompt.tokens"));
   const c10::AutoGradMode no_gradients(false);
   SequenceBatch batch(decoder, {WholeSequence(tokens)});
   const ModuleInputs inputs =
       CaptureInputs(decoder, batch, decomposition.spec().modules);
   return decomposition.Importances(inputs, decomposition.Activations(inputs));
+}
+
+std::vector<at::Tensor> DenseLogits(const Decoder& decoder,
+                                    const LoadedDecomposition& decomposition,
+                                    std::span<const TokenId> tokens) {
+  const c10::AutoGradMode no_gradients(false);
+  SequenceBatch batch(decoder, {WholeSequence(tokens)});
+  const ModuleInputs inputs =
+      CaptureInputs(decoder, batch, decomposition.spec().modules);
+  return decomposition.Logits(inputs, decomposition.Activations(inputs));
 }
 
 }  // namespace spar::models

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,5 +30,17 @@ absl::StatusOr<std::vector<at::Tensor>> DenseImportances(
     const Decoder& decoder,
     const LoadedDecomposition& decomposition,
     std::span<const TokenId> tokens);
+
+// The CI logits z of every module for one prompt that the CI function takes,
+// [tokens, C], on the device. Throws c10::Error.
+std::vector<at::Tensor> DenseLogits(const Decoder& decoder,
+                                    const LoadedDecomposition& decomposition,
+                                    std::span<const TokenId> tokens);
+
+// kInvalidArgument PROMPT_TOO_LONG for the CI function; `field` is the prompt's
+// path.
+absl::Status CheckImportanceLength(const LoadedDecomposition& decomposition,
+                                   size_t length,
+                                   const std::string& field);
 
 }  // namespace spar::models

@@ -1,12 +1,13 @@
 // L1t. See adamw.h.
-#include "models/demo/adamw.h"
+#include "models/torch/adamw.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "base/status.h"
 #include "models/torch/aten.h"
 
-namespace spar::demo {
+namespace spar::models {
 
 AdamW::AdamW(const std::vector<at::Tensor>& parameters,
              const AdamWOptions& options)
@@ -19,20 +20,25 @@ AdamW::AdamW(const std::vector<at::Tensor>& parameters,
 
 AdamW::~AdamW() = default;
 
-void AdamW::Step(double learning_rate) {
-  const c10::NoGradGuard no_grad;
-  ++steps_;
+double AdamW::Clip() const {
+  if (std::isinf(options_.max_norm)) return 1;
   double square_norm = 0;
   for (const at::Tensor& parameter : parameters_) {
     const at::Tensor& gradient = parameter.grad();
     square_norm += (gradient * gradient).sum().item<double>();
   }
-  const double clip =
-      std::min(1.0, options_.max_norm / (std::sqrt(square_norm) + 1e-12));
+  return std::min(1.0, options_.max_norm / (std::sqrt(square_norm) + 1e-12));
+}
+
+void AdamW::Step(double learning_rate) {
+  const c10::NoGradGuard no_grad;
+  ++steps_;
+  const double clip = Clip();
   const double step = learning_rate / (1 - std::pow(options_.beta1, steps_));
   const double unbias = 1 / std::sqrt(1 - std::pow(options_.beta2, steps_));
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor gradient = parameters_[i].grad() * clip;
+    at::Tensor gradient = parameters_[i].grad();
+    if (clip != 1) gradient = gradient * clip;
     means_[i].mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
     squares_[i]
         .mul_(options_.beta2)
@@ -47,4 +53,13 @@ void AdamW::Step(double learning_rate) {
   }
 }
 
-}  // namespace spar::demo
+at::Tensor AdamW::Keep(const at::Tensor& entries) {
+  INVARIANT(parameters_.size() == 1);
+  const c10::NoGradGuard no_grad;
+  for (auto* const tensors : {&parameters_, &means_, &squares_}) {
+    tensors->front() = tensors->front().index_select(0, entries);
+  }
+  return parameters_.front();
+}
+
+}  // namespace spar::models
