@@ -1,6 +1,7 @@
 #include "client/command_line.h"
 
 #include "client/ablate_options.h"
+#include "client/decomposition_options.h"
 #include "client/graph_options.h"
 #include "client/option_words.h"
 #include <google/protobuf/util/time_util.h>
@@ -212,6 +213,12 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddLineCount(*add_graph(Command::kAggregate, "aggregate",
                           "Add up saved graphs by component", 1, 100'000),
                line);
+  AddDecompositionOptions(*add(Command::kDecompositions, "decompositions",
+                               "List the decompositions of models"),
+                          line);
+  AddImportanceOptions(*add(Command::kImportances, "importances",
+                            "Show which subcomponents prompts need"),
+                       line);
   add(Command::kWait, "wait", "Wait until the server is ready to serve")
       ->add_option("service", line.argument,
                    "A name of its health service; the whole server by default");
@@ -236,6 +243,10 @@ std::optional<CommandLine> ParseCommandLine(int argc,
                               line.command == Command::kAttribute;
     if (wants_prompt && !line.prompt_text && line.prompt_tokens.empty()) {
       throw CLI::RequiredError("prompt or --tokens");
+    }
+    if (line.command == Command::kImportances && line.prompt_texts.empty() &&
+        line.importances.prompts().empty()) {
+      throw CLI::RequiredError("prompts or --tokens");
     }
     return line;
   } catch (const CLI::ParseError& error) {

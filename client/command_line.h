@@ -11,6 +11,7 @@
 
 #include "spar/v1/ablation_service.pb.h"
 #include "spar/v1/attribution.pb.h"
+#include "spar/v1/decomposition_service.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 
 namespace spar::client {
@@ -37,6 +38,8 @@ enum class Command {
   kGraph,
   kCompare,
   kAggregate,
+  kDecompositions,
+  kImportances,
   kWait
 };
 
@@ -99,7 +102,15 @@ struct CommandLine {
   GraphArguments graph = {};
   v1::AttributeRequest attribute = {};  // but model and prompt
 
+  // decompositions.
+  bool norms = false;
+
+  // importances: texts, "-": stdin; all that they do not say.
+  std::vector<std::string> prompt_texts = {};
+  v1::ImportancesRequest importances = {};
+
   // verify: the certificate to read, "-": stdin. wait: the health service.
+  // decompositions, importances: MODEL/NAME.
   std::string argument = {};
 };
 

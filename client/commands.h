@@ -28,4 +28,9 @@ int RunCrystallize(Session& session, Interrupt& interrupt);
 // Rows as they come; `interrupt` cancels the ablation on the server.
 int RunAblate(Session& session, Interrupt& interrupt);
 
+int RunDecompositions(Session& session);
+
+// Prompt by prompt as they come; `interrupt` cancels the work on the server.
+int RunImportances(Session& session, Interrupt& interrupt);
+
 }  // namespace spar::client

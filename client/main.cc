@@ -30,6 +30,10 @@ int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
       return RunCompare(session);
     case Command::kAggregate:
       return RunAggregate(session);
+    case Command::kDecompositions:
+      return RunDecompositions(session);
+    case Command::kImportances:
+      return RunImportances(session, interrupt);
     case Command::kWait:
       return RunWait(session);
   }

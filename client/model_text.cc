@@ -84,6 +84,10 @@ std::string FormatModels(const std::vector<v1::Model>& models,
         ", noise floor ", Scientific(model.noise_floor()), " logits\n  ",
         model.has_reference_prompts() ? "with" : "without",
         " reference prompts\n  digest ", Escaped(model.digest()), "\n");
+    for (const v1::ModelDecomposition& one : model.decompositions()) {
+      text += base::Cat("  ", Escaped(one.name()), ", ",
+                        WithCommas(one.memory_bytes()), " bytes\n");
+    }
   }
   return text;
 }

@@ -3,12 +3,14 @@
 #include <limits>
 #include <utility>
 
+#include "client/prompt_lists.h"
 #include "client/rpc_status.h"
 #include <grpcpp/grpcpp.h>
 
 #include "base/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "spar/v1/ablation_service.grpc.pb.h"
+#include "spar/v1/decomposition_service.grpc.pb.h"
 #include "spar/v1/explanation_service.grpc.pb.h"
 #include "spar/v1/model_service.grpc.pb.h"
 
@@ -60,11 +62,13 @@ struct Client::Stubs {
       : models(channel),
         explanations(channel),
         ablations(channel),
+        decompositions(channel),
         health(channel) {}
 
   v1::ModelService::Stub models;
   v1::ExplanationService::Stub explanations;
   v1::AblationService::Stub ablations;
+  v1::DecompositionService::Stub decompositions;
   grpc::health::v1::Health::Stub health;
 };
 
@@ -229,6 +233,61 @@ absl::StatusOr<v1::AttributionGraph> Client::Attribute(
   return graph;
 }
 
+absl::StatusOr<std::vector<v1::Decomposition>> Client::ListDecompositions(
+    std::string_view model) {
+  std::vector<v1::Decomposition> found;
+  v1::ListDecompositionsRequest request;
+  request.set_parent(std::string(model));
+  do {
+    ASSIGN_OR_RETURN(v1::ListDecompositionsResponse response,
+                     Call<v1::ListDecompositionsResponse>(
+                         stubs_->decompositions,
+                         &v1::DecompositionService::Stub::ListDecompositions,
+                         request, options_.unary_timeout));
+    found.insert(found.end(), response.decompositions().begin(),
+                 response.decompositions().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return found;
+}
+
+absl::StatusOr<v1::Decomposition> Client::GetDecomposition(
+    const v1::GetDecompositionRequest& request) {
+  ASSIGN_OR_RETURN(v1::GetDecompositionResponse response,
+                   Call<v1::GetDecompositionResponse>(
+                       stubs_->decompositions,
+                       &v1::DecompositionService::Stub::GetDecomposition,
+                       request, options_.unary_timeout));
+  return std::move(*response.mutable_decomposition());
+}
+
+absl::Status Client::Importances(const v1::ImportancesRequest& request,
+                                 const OnImportances& on_message,
+                                 std::stop_token stop) {
+  grpc::ClientContext context;
+  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stubs_->decompositions.Importances(&context, request);
+  PromptReader reader;
+  absl::Status broken;
+  v1::ImportancesResponse response;
+  while (stream->Read(&response)) {
+    if (broken.ok()) broken = reader.Add(response);
+    if (broken.ok()) {
+      on_message(response);
+    } else {
+      context.TryCancel();
+    }
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  RETURN_IF_ERROR(broken);
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError("the call was cancelled by its client");
+  }
+  RETURN_IF_ERROR(status);
+  return reader.Finish();
+}
+
 absl::Status Client::WaitUntilServing(std::string_view service,
                                       std::chrono::milliseconds timeout) {
   using Response = grpc::health::v1::HealthCheckResponse;
@@ -260,6 +319,15 @@ absl::Status Client::WaitUntilServing(std::string_view service,
 std::string ModelName(std::string_view name) {
   if (name.starts_with(kCollection)) return std::string(name);
   return base::Cat(kCollection, name);
+}
+
+std::string DecompositionName(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (name.starts_with(kCollection) || slash == name.npos) {
+    return std::string(name);
+  }
+  return base::Cat(kCollection, name.substr(0, slash), "/decompositions/",
+                   name.substr(slash + 1));
 }
 
 absl::StatusOr<std::vector<int32_t>> UnpackIds(

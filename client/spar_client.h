@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 
 #include "spar/v1/ablation_service.pb.h"
+#include "spar/v1/decomposition_service.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 #include "spar/v1/model_service.pb.h"
 
@@ -78,6 +79,21 @@ class Client {
       const OnMessage& on_message,
       std::stop_token stop = {});
 
+  // The decompositions of one model ("models/NAME"), by name; reads every page.
+  absl::StatusOr<std::vector<v1::Decomposition>> ListDecompositions(
+      std::string_view model);
+  absl::StatusOr<v1::Decomposition> GetDecomposition(
+      const v1::GetDecompositionRequest& request);
+
+  using OnImportances = std::function<void(const v1::ImportancesResponse&)>;
+  // Calls `on_message` on this thread for every message, the start first.
+  // `stop` as above; bounded by search_timeout. kDataLoss where the messages do
+  // not fit each other or lack something (PromptReader); none of those reaches
+  // `on_message`.
+  absl::Status Importances(const v1::ImportancesRequest& request,
+                           const OnImportances& on_message,
+                           std::stop_token stop = {});
+
   // Waits until grpc.health.v1 says SERVING for `service` ("" is the whole
   // server), also for a server that does not listen yet. kDeadlineExceeded,
   // or kNotFound for an unknown service.
@@ -93,6 +109,10 @@ class Client {
 
 // "models/NAME", whether or not `name` has the prefix.
 std::string ModelName(std::string_view name);
+
+// "models/MODEL/decompositions/NAME" of MODEL/NAME; other names, and whole
+// ones, as they are.
+std::string DecompositionName(std::string_view name);
 
 // The ids that CrystallizeEvent and Explanation pack as unit_id_deltas.
 // kDataLoss when they do not ascend within int32.

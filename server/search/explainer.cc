@@ -177,6 +177,26 @@ class ExplainerImpl final : public Explainer {
                  });
   }
 
+  std::span<const models::DecompositionInfo> decompositions() const override {
+    return backend_->decompositions();
+  }
+
+  void Importances(ImportanceQuestion question,
+                   std::stop_token stop,
+                   OnImportances on_importances) override {
+    int64_t cost = 0;
+    for (const std::vector<models::TokenId>& tokens : question.prompts) {
+      cost += std::ssize(tokens);
+    }
+    const auto once =
+        std::make_shared<Once<OnImportances>>(std::move(on_importances));
+    batcher_.Run(PassingClient(), cost,
+                 [question = std::move(question), stop = std::move(stop),
+                  once](models::Backend& backend) {
+                   once->Call(search::Importances(backend, question, stop));
+                 });
+  }
+
   void Verify(std::string certificate_json,
               OnVerification on_verification) override {
     absl::StatusOr<std::unique_ptr<CertificateCheck>> check =

@@ -1,8 +1,8 @@
 // L3. Answers questions about one resident model.
 //
 // Owns the model's device workers and batcher (server/schedule) and its search
-// loop. The service layer sees this class, explanation.h and attribution.h,
-// nothing else.
+// loop. The service layer sees this class, explanation.h, attribution.h and
+// importances.h, nothing else.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "models/decomposition_spec.h"
 #include "server/search/attribution.h"
 #include "server/search/explanation.h"
+#include "server/search/importances.h"
 
 namespace spar::search {
 
@@ -74,6 +75,8 @@ class Explainer {
       std::function<void(absl::StatusOr<std::vector<models::AblationRow>>)>;
   using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
 
+  using OnImportances =
+      std::function<void(absl::StatusOr<std::vector<ImportanceAnswer>>)>;
   using OnAttribution =
       std::function<void(absl::StatusOr<std::shared_ptr<const Attribution>>)>;
 
@@ -126,6 +129,15 @@ class Explainer {
   virtual void NextRows(std::shared_ptr<AblationTask> task,
                         int max_rows,
                         OnAblationRows on_rows) = 0;
+
+  // The decompositions resident beside the model, by name; fixed.
+  virtual std::span<const models::DecompositionInfo> decompositions() const = 0;
+  // Asks the backend for all prompts at once, between the batches: the caller
+  // chooses how many. `stop` keeps work that waits from starting. Errors: those
+  // of search::Importances.
+  virtual void Importances(ImportanceQuestion question,
+                           std::stop_token stop,
+                           OnImportances on_importances) = 0;
 
   // Re-checks a certificate (canonical JSON) by Backend::EvaluateExactly.
   // kInvalidArgument BAD_CERTIFICATE when it cannot be read.

@@ -83,14 +83,17 @@ void AddRetryInfo(google::rpc::Status* rich) {
   rich->add_details()->PackFrom(retry);
 }
 
-// What is not there is a model: the only resource there is.
+// What is not there is a decomposition or a model.
 void AddResourceInfo(const base::ErrorDetail& detail,
                      google::rpc::Status* rich) {
   google::rpc::ResourceInfo resource;
-  resource.set_resource_type("spar.v1.Model");
-  const auto model = detail.metadata.find("model");
-  if (model != detail.metadata.end()) {
-    resource.set_resource_name(CleanText(model->second, kMaxErrorValueBytes));
+  const bool decomposition = detail.metadata.count("decomposition") > 0;
+  resource.set_resource_type(decomposition ? "spar.v1.Decomposition"
+                                           : "spar.v1.Model");
+  const auto name =
+      detail.metadata.find(decomposition ? "decomposition" : "model");
+  if (name != detail.metadata.end()) {
+    resource.set_resource_name(CleanText(name->second, kMaxErrorValueBytes));
   }
   resource.set_description(rich->message());
   rich->add_details()->PackFrom(resource);

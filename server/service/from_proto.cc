@@ -158,16 +158,16 @@ absl::Status ThresholdsFromProto(const v1::CrystallizeOptions& from,
 
 }  // namespace
 
-absl::StatusOr<Page> PageFromProto(const v1::ListModelsRequest& request) {
-  if (request.page_size() < 0) {
+absl::StatusOr<Page> PageFromProto(int32_t page_size,
+                                   const std::string& token) {
+  if (page_size < 0) {
     return OutOfRange("PAGE_SIZE_OUT_OF_RANGE", "page_size",
-                      base::Cat(request.page_size()), "0 or more");
+                      base::Cat(page_size), "0 or more");
   }
   Page page;
-  page.size = request.page_size() == 0             ? kDefaultPageSize
-              : request.page_size() > kMaxPageSize ? kMaxPageSize
-                                                   : request.page_size();
-  const std::string& token = request.page_token();
+  page.size = page_size == 0             ? kDefaultPageSize
+              : page_size > kMaxPageSize ? kMaxPageSize
+                                         : page_size;
   for (size_t i = 0; i + 1 < token.size(); i += 2) {
     const size_t high = kHexDigits.find(token[i]);
     const size_t low = kHexDigits.find(token[i + 1]);
@@ -218,26 +218,29 @@ absl::StatusOr<std::vector<TokenId>> TokensFromText(
 }
 
 absl::StatusOr<std::vector<TokenId>> TokensFromProto(const v1::Prompt& prompt,
-                                                     const ServedModel& model) {
+                                                     const ServedModel& model,
+                                                     std::string_view field) {
+  const std::string text_field = base::Cat(field, ".text");
   std::vector<TokenId> tokens;
   if (prompt.content_case() == v1::Prompt::kText) {
     const models::EncodeOptions options{
         .parse_special = !prompt.ignore_special_tokens(),
         .add_special_tokens = true};
     ASSIGN_OR_RETURN(tokens, TokensFromText(prompt.text(), options,
-                                            *model.tokenizer, "prompt.text"));
+                                            *model.tokenizer, text_field));
   } else if (prompt.content_case() == v1::Prompt::kTokens) {
     tokens.assign(prompt.tokens().ids().begin(), prompt.tokens().ids().end());
   }
   if (tokens.empty()) {
-    return base::InvalidArgument("EMPTY_PROMPT", "prompt",
-                                 "the prompt has no tokens: want at least one");
+    return base::InvalidArgument(
+        "EMPTY_PROMPT", field,
+        base::Cat(field, " has no tokens: want at least one"));
   }
   const models::ModelInfo& info = model.explainer->info();
   if (tokens.size() > static_cast<size_t>(info.context_length)) {
     return base::InvalidArgument(
-        "PROMPT_TOO_LONG", "prompt",
-        base::Cat("the prompt has ", tokens.size(), " tokens: ",
+        "PROMPT_TOO_LONG", field,
+        base::Cat(field, " has ", tokens.size(), " tokens: ",
                   model.ResourceName(), " reads at most ", info.context_length),
         {{"token_count", base::Cat(tokens.size())},
          {"model", model.ResourceName()},
@@ -248,7 +251,7 @@ absl::StatusOr<std::vector<TokenId>> TokensFromProto(const v1::Prompt& prompt,
     if (tokens[i] >= 0 && tokens[i] < info.vocab_size) continue;
     return models::CheckToken(
         tokens[i], info.vocab_size,
-        from_text ? "prompt.text" : base::Cat("prompt.tokens.ids[", i, "]"));
+        from_text ? text_field : base::Cat(field, ".tokens.ids[", i, "]"));
   }
   return tokens;
 }

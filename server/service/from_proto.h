@@ -3,7 +3,9 @@
 // Every error is kInvalidArgument with the reason and the field's path.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -23,7 +25,8 @@ struct Page {
 };
 
 // PAGE_SIZE_OUT_OF_RANGE, BAD_PAGE_TOKEN.
-absl::StatusOr<Page> PageFromProto(const v1::ListModelsRequest& request);
+absl::StatusOr<Page> PageFromProto(int32_t page_size,
+                                   const std::string& page_token);
 // The opaque page token whose page begins after `id`.
 std::string PageTokenAfter(const std::string& id);
 
@@ -36,8 +39,11 @@ absl::StatusOr<std::vector<models::TokenId>> TokensFromText(
 
 // At least one token, each known to the model, no more than its context.
 // EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_RANGE and TokensFromText's.
+// `field` is the prompt's path.
 absl::StatusOr<std::vector<models::TokenId>> TokensFromProto(
-    const v1::Prompt& prompt, const ServedModel& model);
+    const v1::Prompt& prompt,
+    const ServedModel& model,
+    std::string_view field = "prompt");
 
 // TOP_K_OUT_OF_RANGE, also where `num_tokens` positions would make the answer
 // too large.

@@ -28,6 +28,19 @@ inline constexpr int kDefaultPaths = 16;
 inline constexpr int kMaxNodesPerMessage = 16'384;
 inline constexpr int kMaxEdgesPerMessage = 131'072;
 
+// Of DecompositionService. A cell is a subcomponent at a token, an entry one
+// that is told: 12 bytes here, at most 13 on the wire.
+inline constexpr int64_t kMaxNorms = 786'432;  // of one Get answer
+inline constexpr size_t kMaxTrainingBytes = 256 * 1024;
+inline constexpr int kMaxImportancePrompts = 1'024;
+inline constexpr int64_t kMaxImportanceTokens = 32'768;           // of a call
+inline constexpr int64_t kMaxImportanceCells = int64_t{1} << 25;  // of a prompt
+inline constexpr int64_t kMaxImportanceEntries = int64_t{1} << 22;  // likewise
+inline constexpr int64_t kImportanceStepCells = int64_t{1}
+                                                << 23;  // run together
+inline constexpr int kMaxEntriesPerMessage = 131'072;
+inline constexpr int kMaxLiveImportances = 16;  // calls of the whole server
+
 inline constexpr int64_t kMaxSearchSeconds = 7 * 24 * 3600;
 
 // An error travels in HTTP/2 trailers, of which clients accept 8 KiB in all.

@@ -1,5 +1,6 @@
 #include "server/service/model_registry.h"
 
+#include <span>
 #include <utility>
 
 #include "base/status.h"
@@ -8,6 +9,7 @@ namespace spar::service {
 namespace {
 
 constexpr std::string_view kCollection = "models/";
+constexpr std::string_view kDecompositions = "/decompositions/";
 constexpr size_t kMaxIdBytes = 64;
 
 bool IsLetterOrDigit(char c) {
@@ -28,6 +30,15 @@ bool IsModelId(std::string_view id) {
 
 std::string ServedModel::ResourceName() const {
   return base::Cat(kCollection, id);
+}
+
+std::string ServedModel::DecompositionName(
+    std::string_view decomposition) const {
+  return base::Cat(kCollection, id, kDecompositions, decomposition);
+}
+
+std::string ServedDecomposition::ResourceName() const {
+  return model->DecompositionName(info->name);
 }
 
 absl::Status CheckModelId(std::string_view id) {
@@ -74,6 +85,35 @@ absl::StatusOr<const ServedModel*> ModelRegistry::Find(
                        base::Cat("no model is named ", resource_name), detail);
   }
   return &found->second;
+}
+
+absl::StatusOr<ServedDecomposition> ModelRegistry::FindDecomposition(
+    std::string_view resource_name, std::string_view field) const {
+  const size_t slash = resource_name.find(kDecompositions);
+  const bool split = slash != resource_name.npos;
+  const std::string_view id =
+      split ? resource_name.substr(slash + kDecompositions.size()) : "";
+  const absl::StatusOr<const ServedModel*> model =
+      Find(resource_name.substr(0, split ? slash : 0), field);
+  if (!IsModelId(id) || absl::IsInvalidArgument(model.status())) {
+    return base::InvalidArgument(
+        "BAD_RESOURCE_NAME", field,
+        base::Cat(field, " is '", resource_name,
+                  "': want models/{model}/decompositions/{decomposition}"),
+        {{"value", std::string(resource_name)}});
+  }
+  RETURN_IF_ERROR(model.status());
+  const std::span<const models::DecompositionInfo> all =
+      (*model)->explainer->decompositions();
+  for (const models::DecompositionInfo& info : all) {
+    if (info.name == id) return ServedDecomposition{*model, &info};
+  }
+  return base::Error(
+      absl::StatusCode::kNotFound,
+      base::Cat((*model)->ResourceName(), " has no decomposition '", id, "'"),
+      {.reason = "DECOMPOSITION_NOT_FOUND",
+       .field = std::string(field),
+       .metadata = {{"decomposition", std::string(resource_name)}}});
 }
 
 std::vector<const ServedModel*> ModelRegistry::List(const std::string& after,

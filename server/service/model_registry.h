@@ -22,6 +22,16 @@ struct ServedModel {
   std::chrono::system_clock::time_point load_time = {};
 
   std::string ResourceName() const;
+  // "models/demo/decompositions/{decomposition}".
+  std::string DecompositionName(std::string_view decomposition) const;
+};
+
+// A decomposition resident beside its model.
+struct ServedDecomposition {
+  const ServedModel* model = nullptr;
+  const models::DecompositionInfo* info = nullptr;
+
+  std::string ResourceName() const;
 };
 
 // kInvalidArgument BAD_MODEL_NAME unless `id` is 1 to 64 of a-z 0-9 . _ -,
@@ -39,6 +49,11 @@ class ModelRegistry {
   // kInvalidArgument BAD_RESOURCE_NAME; kNotFound MODEL_NOT_FOUND.
   absl::StatusOr<const ServedModel*> Find(std::string_view resource_name,
                                           std::string_view field) const;
+
+  // `resource_name` is "models/{id}/decompositions/{id}". Errors as Find's, and
+  // kNotFound DECOMPOSITION_NOT_FOUND.
+  absl::StatusOr<ServedDecomposition> FindDecomposition(
+      std::string_view resource_name, std::string_view field) const;
 
   // At most `limit` models, by id, whose id comes after `after`.
   std::vector<const ServedModel*> List(const std::string& after,

@@ -92,7 +92,8 @@ grpc::ServerUnaryReactor* ModelService::Predict(
 
 absl::Status ModelService::List(const v1::ListModelsRequest& request,
                                 v1::ListModelsResponse* response) const {
-  ASSIGN_OR_RETURN(const Page page, PageFromProto(request));
+  ASSIGN_OR_RETURN(const Page page,
+                   PageFromProto(request.page_size(), request.page_token()));
   const std::vector<const ServedModel*> models =
       registry_->List(page.after, page.size + 1);
   for (size_t i = 0; i < models.size() && i < page.size; ++i) {

@@ -53,7 +53,8 @@ Server::Server(const ModelRegistry* registry, const ServerOptions& options)
       ledger_(options.on_call_end),
       models_(registry, &ledger_),
       explanations_(registry, &ledger_, options.explanations),
-      ablations_(registry, &ledger_) {}
+      ablations_(registry, &ledger_),
+      decompositions_(registry, &ledger_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ModelRegistry* registry, const ServerOptions& options) {
@@ -72,6 +73,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   builder.RegisterService(&server->models_);
   builder.RegisterService(&server->explanations_);
   builder.RegisterService(&server->ablations_);
+  builder.RegisterService(&server->decompositions_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0) {
     const base::ErrorDetail detail{.reason = "CANNOT_LISTEN",
@@ -109,6 +111,8 @@ void Server::SetHealth(bool serving) {
   health->SetServingStatus(v1::ExplanationService::service_full_name(),
                            serving);
   health->SetServingStatus(v1::AblationService::service_full_name(), serving);
+  health->SetServingStatus(v1::DecompositionService::service_full_name(),
+                           serving);
   for (const ServedModel* model :
        registry_->List("", std::numeric_limits<size_t>::max())) {
     health->SetServingStatus(model->ResourceName(), serving);

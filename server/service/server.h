@@ -11,6 +11,7 @@
 
 #include "server/service/ablation_service.h"
 #include "server/service/call_ledger.h"
+#include "server/service/decomposition_service.h"
 #include "server/service/explanation_service.h"
 #include "server/service/model_registry.h"
 #include "server/service/model_service.h"
@@ -57,6 +58,7 @@ class Server {
   ModelService models_;
   ExplanationService explanations_;
   AblationService ablations_;
+  DecompositionService decompositions_;
   std::unique_ptr<grpc::Server> server_;  // stops before what it serves goes
   int port_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 #include "base/status.h"
 #include "server/search/certificate.h"
@@ -183,6 +184,13 @@ void ToProto(const ServedModel& model, v1::Model* to) {
   to->mutable_load_time()->set_seconds(since_epoch / 1'000'000'000);
   to->mutable_load_time()->set_nanos(
       static_cast<int32_t>(since_epoch % 1'000'000'000));
+  const std::span<const models::DecompositionInfo> decompositions =
+      model.explainer->decompositions();
+  for (const models::DecompositionInfo& decomposition : decompositions) {
+    v1::ModelDecomposition* const added = to->add_decompositions();
+    added->set_name(model.DecompositionName(decomposition.name));
+    added->set_memory_bytes(decomposition.memory_bytes);
+  }
 }
 
 void ToProto(models::TokenId token,

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include <prometheus/collectable.h>
@@ -67,7 +68,7 @@ class Figures final : public prometheus::Collectable {
   explicit Figures(const MetricsSources& sources) : sources_(sources) {}
 
   std::vector<MetricFamily> Collect() const override {
-    return {Calls(), LiveCalls(), Batches(), Rows()};
+    return {Calls(), LiveCalls(), Batches(), Rows(), DecompositionBytes()};
   }
 
  private:
@@ -118,6 +119,22 @@ class Figures final : public prometheus::Collectable {
       Add({{"model", model->id}},
           static_cast<double>(model->explainer->batch_counters().rows),
           &family);
+    }
+    return family;
+  }
+
+  MetricFamily DecompositionBytes() const {
+    MetricFamily family =
+        Family("spar_decomposition_bytes",
+               "Memory of resident decompositions on their model's device.",
+               MetricType::Gauge);
+    for (const service::ServedModel* model : Models()) {
+      const std::span<const models::DecompositionInfo> all =
+          model->explainer->decompositions();
+      for (const models::DecompositionInfo& info : all) {
+        Add({{"model", model->id}, {"decomposition", info.name}},
+            static_cast<double>(info.memory_bytes), &family);
+      }
     }
     return family;
   }

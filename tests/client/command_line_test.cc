@@ -38,6 +38,43 @@ TEST(ParseCommandLine, LeavesWhatIsNotSaidToTheServer) {
   EXPECT_FALSE(parsed.line->timeout_seconds.has_value());
 }
 
+TEST(ParseCommandLine, TakesSeveralPromptsForImportances) {
+  const Parsed parsed =
+      Parse({"importances", "demo/main", "one prompt", "two", "--tokens", "1,2",
+             "--tokens=3", "--threshold=0.5", "--top-k", "4", "--module=wte",
+             "--ignore-special-tokens"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->command, Command::kImportances);
+  EXPECT_EQ(parsed.line->argument, "demo/main");
+  EXPECT_EQ(parsed.line->prompt_texts,
+            (std::vector<std::string>{"one prompt", "two"}));
+  const v1::ImportancesRequest& request = parsed.line->importances;
+  ASSERT_EQ(request.prompts_size(), 2);
+  EXPECT_EQ(request.prompts(0).tokens().ids(1), 2);
+  EXPECT_EQ(request.prompts(1).tokens().ids(0), 3);
+  EXPECT_EQ(request.threshold(), 0.5);
+  EXPECT_EQ(request.max_subcomponent_count(), 4);
+  EXPECT_EQ(request.modules(0), "wte");
+  EXPECT_TRUE(parsed.line->ignore_special_tokens);
+  for (const char* const bad : {"1,x", "1.5", "1,,2", "x"}) {
+    const Parsed refused = Parse({"importances", "main", "--tokens", bad});
+    EXPECT_EQ(refused.exit_code, kExitUsage) << bad;
+  }
+  EXPECT_EQ(Parse({"importances", "demo/main"}).exit_code, kExitUsage);
+  EXPECT_EQ(Parse({"importances"}).exit_code, kExitUsage);
+}
+
+TEST(ParseCommandLine, NamesOneDecompositionOrAll) {
+  const Parsed all = Parse({"decompositions"});
+  ASSERT_TRUE(all.line.has_value());
+  EXPECT_EQ(all.line->argument, "");
+  EXPECT_FALSE(all.line->norms);
+  const Parsed one = Parse({"decompositions", "demo/main", "--norms"});
+  ASSERT_TRUE(one.line.has_value());
+  EXPECT_EQ(one.line->argument, "demo/main");
+  EXPECT_TRUE(one.line->norms);
+}
+
 TEST(ParseCommandLine, SetsEveryOptionOfAGraph) {
   const Parsed parsed = Parse({"attribute",
                                "a prompt",

@@ -20,6 +20,17 @@ TEST(FormatModels, TellsWhatAModelIs) {
             "  digest ab12\n");
 }
 
+TEST(FormatModels, NamesTheDecompositionsOfAModel) {
+  v1::Model model = SampleModel();
+  v1::ModelDecomposition& one = *model.add_decompositions();
+  one.set_name("models/demo/decompositions/main");
+  one.set_memory_bytes(1'234'567);
+  EXPECT_TRUE(FormatModels({model}, Style())
+                  .ends_with("  digest ab12\n"
+                             "  models/demo/decompositions/main, 1,234,567 "
+                             "bytes\n"));
+}
+
 TEST(FormatTokens, ListsIdsAndTexts) {
   v1::TokenizeResponse response;
   response.add_tokens()->set_text("the");

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "spar/v1/decomposition_service.grpc.pb.h"
 #include "spar/v1/explanation_service.grpc.pb.h"
 #include "spar/v1/model_service.grpc.pb.h"
 
@@ -138,6 +139,40 @@ class FakeExplanations final : public v1::ExplanationService::Service {
   }
 };
 
+// Two pages of one decomposition each; prompts of one token and no entries.
+class FakeDecompositions final : public v1::DecompositionService::Service {
+ public:
+  int prompts_sent = 2;
+
+  grpc::Status ListDecompositions(
+      grpc::ServerContext*,
+      const v1::ListDecompositionsRequest* request,
+      v1::ListDecompositionsResponse* response) override {
+    const bool first = request->page_token().empty();
+    response->add_decompositions()->set_name(request->parent() +
+                                             (first ? "/a" : "/b"));
+    if (first) response->set_next_page_token("next");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Importances(
+      grpc::ServerContext*,
+      const v1::ImportancesRequest*,
+      grpc::ServerWriter<v1::ImportancesResponse>* writer) override {
+    v1::ImportancesResponse response;
+    response.mutable_start()->set_prompt_count(2);
+    writer->Write(response);
+    for (int i = 0; i < prompts_sent; ++i) {
+      response.mutable_importances()->Clear();
+      response.mutable_importances()->set_prompt(i);
+      response.mutable_importances()->set_token_count(1);
+      response.mutable_importances()->add_tokens();
+      writer->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+};
+
 class ClientTest : public testing::Test {
  protected:
   ClientTest() {
@@ -147,6 +182,7 @@ class ClientTest : public testing::Test {
                              &port_);
     builder.RegisterService(&models_);
     builder.RegisterService(&explanations_);
+    builder.RegisterService(&decompositions_);
     server_ = builder.BuildAndStart();
     options_.target = base::Cat("127.0.0.1:", port_);
   }
@@ -157,6 +193,7 @@ class ClientTest : public testing::Test {
   int port_ = 0;
   FakeModels models_;
   FakeExplanations explanations_;
+  FakeDecompositions decompositions_;
   std::unique_ptr<grpc::Server> server_;
   ClientOptions options_;
 };
@@ -207,6 +244,26 @@ TEST_F(ClientTest, ReadsEveryPageOfModels) {
   ASSERT_TRUE(models.ok()) << models.status();
   ASSERT_EQ(models->size(), 3u);
   EXPECT_EQ((*models)[2].name(), "models/c");
+}
+
+TEST_F(ClientTest, ReadsEveryPageOfDecompositions) {
+  const auto found = Client(options_).ListDecompositions("models/m");
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_EQ(found->size(), 2u);
+  EXPECT_EQ((*found)[1].name(), "models/m/b");
+}
+
+TEST_F(ClientTest, GivesEveryMessageOfImportancesAndNoticesWhatIsMissing) {
+  int num_messages = 0;
+  const auto count = [&](const v1::ImportancesResponse&) { ++num_messages; };
+  EXPECT_TRUE(Client(options_).Importances({}, count).ok());
+  EXPECT_EQ(num_messages, 3);
+  decompositions_.prompts_sent = 1;
+  EXPECT_TRUE(absl::IsDataLoss(Client(options_).Importances({}, count)));
+  decompositions_.prompts_sent = 3;
+  num_messages = 0;
+  EXPECT_TRUE(absl::IsDataLoss(Client(options_).Importances({}, count)));
+  EXPECT_EQ(num_messages, 3);
 }
 
 TEST_F(ClientTest, TakesTheOnlyModelForTheOneNotNamed) {
@@ -337,6 +394,14 @@ TEST(Client, SaysThatNobodyListens) {
   EXPECT_EQ(Client(options).ListModels().status().code(),
             absl::StatusCode::kUnavailable);
   close(holder);
+}
+
+TEST(DecompositionName, IsMadeOfModelAndName) {
+  EXPECT_EQ(DecompositionName("demo/main"), "models/demo/decompositions/main");
+  EXPECT_EQ(DecompositionName("models/demo/decompositions/main"),
+            "models/demo/decompositions/main");
+  EXPECT_EQ(DecompositionName("models/demo"), "models/demo");
+  EXPECT_EQ(DecompositionName("main"), "main");
 }
 
 TEST(UnpackIds, AddsUpDifferences) {

@@ -37,6 +37,7 @@ def reflected(server):
 def test_the_services_can_be_listed(reflected):
     services = set(reflected.database.get_services())
     assert {"spar.v1.ModelService", "spar.v1.ExplanationService",
+            "spar.v1.AblationService", "spar.v1.DecompositionService",
             "grpc.health.v1.Health"} <= services
 
 

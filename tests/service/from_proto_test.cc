@@ -279,15 +279,19 @@ TEST_F(FromProto, BoundsWhatAPredictionReturns) {
 
 TEST_F(FromProto, ReadsPages) {
   v1::ListModelsRequest request;
-  EXPECT_EQ(PageFromProto(request)->size, 50u);
-  EXPECT_EQ(PageFromProto(request)->after, "");
+  EXPECT_EQ(PageFromProto(request.page_size(), request.page_token())->size,
+            50u);
+  EXPECT_EQ(PageFromProto(request.page_size(), request.page_token())->after,
+            "");
   request.set_page_size(1'000'000);
-  EXPECT_EQ(PageFromProto(request)->size, 1'000u);
+  EXPECT_EQ(PageFromProto(request.page_size(), request.page_token())->size,
+            1'000u);
   request.set_page_token(PageTokenAfter("a-1.b_2"));
-  EXPECT_EQ(PageFromProto(request)->after, "a-1.b_2");
+  EXPECT_EQ(PageFromProto(request.page_size(), request.page_token())->after,
+            "a-1.b_2");
   request.set_page_size(-1);
-  ExpectBad(PageFromProto(request).status(), "PAGE_SIZE_OUT_OF_RANGE",
-            "page_size");
+  ExpectBad(PageFromProto(request.page_size(), request.page_token()).status(),
+            "PAGE_SIZE_OUT_OF_RANGE", "page_size");
 }
 
 TEST_F(FromProto, RefusesPageTokensThatItNeverGave) {
@@ -297,7 +301,8 @@ TEST_F(FromProto, RefusesPageTokensThatItNeverGave) {
         PageTokenAfter(std::string(65, 'a'))}) {
     v1::ListModelsRequest request;
     request.set_page_token(token);
-    ExpectBad(PageFromProto(request).status(), "BAD_PAGE_TOKEN", "page_token");
+    ExpectBad(PageFromProto(request.page_size(), request.page_token()).status(),
+              "BAD_PAGE_TOKEN", "page_token");
   }
 }
 

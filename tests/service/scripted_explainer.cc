@@ -77,6 +77,44 @@ void ScriptedExplainer::NextRows(std::shared_ptr<search::AblationTask> task,
   on_rows(task->ablation->Next(max_rows));
 }
 
+void ScriptedExplainer::Importances(search::ImportanceQuestion question,
+                                    std::stop_token stop,
+                                    OnImportances on_importances) {
+  std::function<void()> answer = [this, question = std::move(question),
+                                  stop = std::move(stop),
+                                  on_importances = std::move(on_importances)] {
+    absl::StatusOr<std::vector<search::ImportanceAnswer>> answers;
+    {
+      base::MutexLock lock(mu_);
+      answers = search::Importances(backend_, question, stop);
+    }
+    on_importances(std::move(answers));
+  };
+  {
+    base::MutexLock lock(mu_);
+    if (holds_importances_) {
+      held_importances_.push_back(std::move(answer));
+      return;
+    }
+  }
+  answer();
+}
+
+void ScriptedExplainer::HoldImportances() {
+  base::MutexLock lock(mu_);
+  holds_importances_ = true;
+}
+
+void ScriptedExplainer::ReleaseImportances() {
+  std::vector<std::function<void()>> held;
+  {
+    base::MutexLock lock(mu_);
+    holds_importances_ = false;
+    held.swap(held_importances_);
+  }
+  for (const std::function<void()>& answer : held) answer();
+}
+
 search::BatchCounters ScriptedExplainer::batch_counters() const {
   base::MutexLock lock(mu_);
   return counters_;

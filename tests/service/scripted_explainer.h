@@ -1,8 +1,11 @@
 // An explainer whose searches do what the test says, when it says it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -53,7 +56,18 @@ class ScriptedExplainer final : public search::Explainer {
   void Attribute(search::AttributionQuestion question,
                  std::stop_token stop,
                  OnAttribution on_attribution) override;
+  std::span<const models::DecompositionInfo> decompositions() const override {
+    return backend_.decompositions();
+  }
+  // As an Explainer over the FakeBackend would, at once unless held.
+  void Importances(search::ImportanceQuestion question,
+                   std::stop_token stop,
+                   OnImportances on_importances) override;
   search::BatchCounters batch_counters() const override;
+
+  // Importances wait from now on, until ReleaseImportances answers them.
+  void HoldImportances();
+  void ReleaseImportances();
 
   // The next Start is refused so.
   void RefuseNext(absl::Status status);
@@ -100,6 +114,8 @@ class ScriptedExplainer final : public search::Explainer {
   std::string certificate_ ABSL_GUARDED_BY(mu_);
   absl::Status graph_refusal_ ABSL_GUARDED_BY(mu_) = absl::OkStatus();
   search::AttributionQuestion attribution_ ABSL_GUARDED_BY(mu_);
+  bool holds_importances_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::function<void()>> held_importances_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace spar::testing

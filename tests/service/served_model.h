@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 
@@ -14,9 +16,11 @@
 namespace spar::testing {
 
 // The default FakeBackend: 24 tokens, 32 positions, 24 units, 4 of them heads.
-inline service::ServedModel MakeServedModel(const std::string& id,
-                                            ScriptedExplainer** explainer) {
-  auto scripted = std::make_unique<ScriptedExplainer>();
+inline service::ServedModel MakeServedModel(
+    const std::string& id,
+    ScriptedExplainer** explainer,
+    models::FakeBackendOptions options = {}) {
+  auto scripted = std::make_unique<ScriptedExplainer>(std::move(options));
   *explainer = scripted.get();
   service::ServedModel model;
   model.id = id;

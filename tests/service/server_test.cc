@@ -107,6 +107,7 @@ TEST_F(ServerTest, ReportsHealthOfItselfItsServicesAndItsModels) {
   EXPECT_EQ(Check(""), kServing);
   EXPECT_EQ(Check("spar.v1.ModelService"), kServing);
   EXPECT_EQ(Check("spar.v1.ExplanationService"), kServing);
+  EXPECT_EQ(Check("spar.v1.DecompositionService"), kServing);
   EXPECT_EQ(Check("models/toy"), kServing);
   EXPECT_EQ(Check("models/none"), -grpc::StatusCode::NOT_FOUND);
 }

@@ -4,11 +4,16 @@ what every field means; margins are logits, probabilities natural logarithms."""
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from spar import attribution, importances
 from spar.errors import Error
+from spar.search import Search
 
 try:
     from spar._generated.spar.v1 import ablation_service_pb2 as ablations
     from spar._generated.spar.v1 import ablation_service_pb2_grpc as ablation_stubs
+    from spar._generated.spar.v1 import attribution_pb2 as attributions
+    from spar._generated.spar.v1 import decomposition_service_pb2 as decompositions
+    from spar._generated.spar.v1 import decomposition_service_pb2_grpc as decomposition_stubs
     from spar._generated.spar.v1 import explanation_service_pb2 as explanations
     from spar._generated.spar.v1 import explanation_service_pb2_grpc as explanation_stubs
     from spar._generated.spar.v1 import model_service_pb2 as models
@@ -18,7 +23,8 @@ except ImportError as error:
         "the generated stubs are missing: run client/python/generate.py"
     ) from error
 
-__all__ = ["Client", "Error", "Search", "ablations", "explanations", "models"]
+__all__ = ["Client", "Error", "Search", "ablations", "attributions", "decompositions",
+           "explanations", "models"]
 
 _MAX_RECEIVE_BYTES = 64 << 20
 _ENUMS = {
@@ -52,6 +58,7 @@ class Client:
         self._models = model_stubs.ModelServiceStub(self._channel)
         self._explanations = explanation_stubs.ExplanationServiceStub(self._channel)
         self._ablations = ablation_stubs.AblationServiceStub(self._channel)
+        self._decompositions = decomposition_stubs.DecompositionServiceStub(self._channel)
         self._model = _model_name(model) if model else None
         self._timeout = timeout
 
@@ -67,14 +74,7 @@ class Client:
 
     def models(self):
         """All resident models, as a list of Model messages sorted by name."""
-        found, token = [], ""
-        while True:
-            response = self._call(
-                self._models.ListModels, models.ListModelsRequest(page_token=token))
-            found.extend(response.models)
-            token = response.next_page_token
-            if not token:
-                return found
+        return self._pages(self._models.ListModels, models.ListModelsRequest(), "models")
 
     def tokenize(self, text, *, model=None, ignore_special_tokens=False):
         """The tokens of a text: a list of Token messages (id, text)."""
@@ -162,6 +162,93 @@ class Client:
             request.target_id = target
         return _responses(self._ablations.Ablate(request, timeout=timeout))
 
+    def attribute(self, prompt, *, decomposition="", query=None, model=None, timeout=None,
+                  ignore_special_tokens=False, **options):
+        """The attribution graph of one run: how its parts moved each other.
+
+        Args:
+          prompt: text, or a sequence of token ids.
+          decomposition: name of one of the model's decompositions, whose
+            subcomponents are then nodes; "": heads and neurons are.
+          query: fields of AttributionQuery as a dict, for example
+            {"logit": {"token_text": "tokyo"}, "path_count": 5}.
+          timeout: seconds until the call fails; None for none.
+          options: fields of AttributeOptions by name, messages as dicts. Enums
+            may be words: norm="frozen", run="listed", and in nodes part="up".
+
+        Returns an AttributionGraph: `header` (sites, the prompt, the options in
+        use), `nodes` [N], `edges` (blocks of edges by target; `values` are in
+        units of the target's activation, logits natural), and `summary` (what
+        was cut, the residuals of the two identities, the answer of the query
+        with `shares` and `effects` [N]). `spar graph` reads its
+        SerializeToString().
+
+        Errors beside those of a prompt: DECOMPOSITION_NOT_FOUND, UNKNOWN_NODE,
+        NODE_NOT_IN_GRAPH, GRAPH_TOO_LARGE, TOO_MANY_GRAPHS. TypeError for an
+        option that does not exist.
+        """
+        request = attributions.AttributeRequest(
+            model=self._name(model), prompt=_prompt(prompt, ignore_special_tokens),
+            decomposition=decomposition,
+            options=attribution.fields(attributions, attributions.AttributeOptions, options),
+            query=attribution.fields(attributions, attributions.AttributionQuery, query or {}))
+        return attribution.gather(
+            attributions, _responses(self._explanations.Attribute(request, timeout=timeout)))
+
+    def decompositions(self, *, model=None):
+        """The decompositions of a model, as a list of Decomposition messages
+        sorted by name, without their modules."""
+        request = decompositions.ListDecompositionsRequest(parent=self._name(model))
+        return self._pages(self._decompositions.ListDecompositions, request, "decompositions")
+
+    def decomposition(self, name, *, model=None, view="modules", modules=()):
+        """One Decomposition message.
+
+        Args:
+          name: "NAME", or "models/MODEL/decompositions/NAME".
+          view: "basic", without modules; "modules"; or "full", with the norm of
+            every subcomponent, [C] for each module.
+          modules: names of those to tell; all by default.
+
+        Errors: DECOMPOSITION_NOT_FOUND, UNKNOWN_MODULE, TOO_MANY_NORMS.
+        """
+        request = decompositions.GetDecompositionRequest(
+            name=self._decomposition_name(name, model), modules=modules,
+            view=decompositions.DecompositionView.Value(f"DECOMPOSITION_VIEW_{view.upper()}"))
+        return self._call(self._decompositions.GetDecomposition, request).decomposition
+
+    def importances(self, prompts, *, decomposition, model=None, threshold=0.0,
+                    max_subcomponent_count=0, modules=(), timeout=None,
+                    ignore_special_tokens=False):
+        """Which subcomponents each prompt needs, and how active they are.
+
+        Args:
+          prompts: a sequence of up to 1,024 prompts, each text or a sequence of
+            token ids; 32,768 tokens together.
+          decomposition: "NAME", or "models/MODEL/decompositions/NAME".
+          threshold: in [0, 1]; told is what has a causal importance above it.
+          max_subcomponent_count: the most of a module at one position, the most
+            important; 0 means all.
+          modules: names of those to tell; all by default.
+          timeout: seconds until the call fails; None for none.
+
+        Yields a spar.importances.PromptImportances for each prompt, in order, as
+        they come. Closing the generator cancels the call on the server.
+
+        Errors name their field: "prompts[3].tokens.ids[7]". Beside those of a
+        prompt: DECOMPOSITION_NOT_FOUND, UNKNOWN_MODULE, TOO_MANY_PROMPTS,
+        IMPORTANCES_TOO_LARGE, TOO_MANY_CALLS.
+        """
+        if isinstance(prompts, str):
+            raise TypeError("prompts is one text: want a sequence of prompts")
+        request = decompositions.ImportancesRequest(
+            name=self._decomposition_name(decomposition, model),
+            prompts=[_prompt(prompt, ignore_special_tokens) for prompt in prompts],
+            threshold=threshold, max_subcomponent_count=max_subcomponent_count,
+            modules=modules)
+        return importances.read(
+            _responses(self._decompositions.Importances(request, timeout=timeout)))
+
     def verify(self, certificate_json, *, model=None, timeout=600.0):
         """Has the server re-check a certificate (Certificate.canonical_json).
 
@@ -178,6 +265,21 @@ class Client:
         except grpc.RpcError as error:
             raise Error.of(error) from None
 
+    def _pages(self, method, request, field):
+        """What all pages of a list hold."""
+        found = []
+        while True:
+            response = self._call(method, request)
+            found.extend(getattr(response, field))
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                return found
+
+    def _decomposition_name(self, name, model):
+        if "/" in name:
+            return name
+        return f"{self._name(model)}/decompositions/{name}"
+
     def _name(self, model):
         if model:
             return _model_name(model)
@@ -192,51 +294,6 @@ class Client:
                     {"models": listed})
             self._model = names[0]
         return self._model
-
-
-class Search:
-    """A search in progress: an iterator over its CrystallizeEvent messages.
-
-    Every event is a verified restriction: `sequence` counts from 1 without
-    gaps, `margin` is m(S, T) in logits. Leaving the `with` block, closing the
-    client or calling cancel() stops the search on the server within one batch.
-    """
-
-    def __init__(self, call):
-        self._call = call
-        self._explanation = None
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        try:
-            for response in self._call:
-                if response.WhichOneof("content") == "event":
-                    return response.event
-                self._explanation = response.explanation
-        except grpc.RpcError as error:
-            raise Error.of(error) from None
-        raise StopIteration
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.cancel()
-
-    def cancel(self):
-        """Stops the search; iterating on raises spar.Error "CANCELLED"."""
-        self._call.cancel()
-
-    @property
-    def explanation(self):
-        """The Explanation message; reads what is left of the events first."""
-        for _ in self:
-            pass
-        if self._explanation is None:
-            raise Error("DATA_LOSS", "the stream ended without an explanation")
-        return self._explanation
 
 
 def _intervention(part):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -47,8 +48,24 @@ def test_it_says_what_was_imported(folder, capsys):
     said = capsys.readouterr()
     assert f"{folder}/out/decomposition  step 1000, 85 subcomponents of 13" in said.out
     assert "Delta holds" in said.out
+    assert said.out.endswith(
+        f"serve it with\n  spard --model out={folder}/out/model "
+        f"--decomposition out/main={folder}/out/decomposition\n"
+    )
     assert "the run names someone/tokenizer" in said.err
     assert "leave most of the weights to Delta" in said.err  # the run is random
+
+
+def test_the_name_to_serve_it_by_is_one_that_spard_takes():
+    def name(out):
+        return shlex.split(command._serve(out))[2].split("=")[0]
+
+    assert name("runs/s-55ea3f9b/") == "s-55ea3f9b"
+    assert name("My Run (2)") == "my-run-2-"
+    assert name("._.x") == "x"
+    assert name("..") == "model"
+    assert len(name("a" * 300)) == 64
+    assert "'my-run=My Run/model'" in command._serve("My Run")
 
 
 def test_json(folder, capsys):

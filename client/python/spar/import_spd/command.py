@@ -3,6 +3,9 @@
 import argparse
 import dataclasses
 import json
+import os
+import re
+import shlex
 import sys
 
 from .output import OutputError
@@ -25,6 +28,10 @@ The run does not say how its target is used (heads, rotation, epsilon). Name the
 target's folder with --target: the pretraining run, with model_config.yaml, or
 the Hugging Face folder, with config.json. Where that folder holds weights, too,
 they have to be those in the run.
+
+When it is done it prints the command that serves the two together:
+
+  spard --model NAME=OUT/model --decomposition NAME/main=OUT/decomposition
 
 exit status: 0 imported; 1 refused, standard error says why; 2 bad arguments, a
 file that cannot be read, or a missing Python package; 5 OUT cannot be written;
@@ -88,6 +95,19 @@ def _say(summary, options):
         f"{summary.written_bytes / 1e6:.1f} MB written; Delta holds "
         f"{summary.delta_share:.3%} of the squared weights"
     )
+    print(f"serve it with\n  {_serve(options.out)}")
+
+
+def _serve(out):
+    """The command that serves an import; the model is named as its folder, in
+    what names may have."""
+    folder = os.path.basename(os.path.normpath(out)).lower()
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder).lstrip("._-")[:64] or "model"
+    model, decomposition = (
+        shlex.quote(f"{prefix}={os.path.join(out, part)}")
+        for prefix, part in ((name, "model"), (f"{name}/main", "decomposition"))
+    )
+    return f"spard --model {model} --decomposition {decomposition}"
 
 
 def _warn(summary):

@@ -1,0 +1,32 @@
+// L5. What DecompositionService is asked, as plain values; see from_proto.h.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "models/importances.h"
+#include "server/search/importances.h"
+#include "server/service/model_registry.h"
+#include "spar/v1/decomposition_service.pb.h"
+
+namespace spar::service {
+
+// How much of a decomposition to tell.
+struct DecompositionPart {
+  v1::DecompositionView view = v1::DECOMPOSITION_VIEW_BASIC;
+  std::vector<int> modules = {};  // indices; not of BASIC
+};
+
+// OPTION_OUT_OF_RANGE, UNKNOWN_MODULE, DUPLICATE_MODULE, TOO_MANY_NORMS.
+absl::StatusOr<DecompositionPart> DecompositionPartFromProto(
+    const v1::GetDecompositionRequest& request,
+    const models::DecompositionInfo& info);
+
+// All of a request but its name, which `decomposition` is of. kInvalidArgument
+// as the service says; kResourceExhausted IMPORTANCES_TOO_LARGE.
+absl::StatusOr<search::ImportanceQuestion> ImportancesFromProto(
+    const v1::ImportancesRequest& request,
+    const ServedDecomposition& decomposition);
+
+}  // namespace spar::service

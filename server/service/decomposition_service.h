@@ -1,0 +1,41 @@
+// L5. spar.v1.DecompositionService: what decompositions are, and what they say
+// about prompts.
+#pragma once
+
+#include "server/service/call_ledger.h"
+#include "server/service/model_registry.h"
+#include "spar/v1/decomposition_service.grpc.pb.h"
+
+namespace spar::service {
+
+// Thread-safe.
+class DecompositionService final
+    : public v1::DecompositionService::CallbackService {
+ public:
+  // Both outlive the service.
+  DecompositionService(const ModelRegistry* registry, CallLedger* ledger)
+      : registry_(registry), ledger_(ledger) {}
+
+  grpc::ServerUnaryReactor* ListDecompositions(
+      grpc::CallbackServerContext* context,
+      const v1::ListDecompositionsRequest* request,
+      v1::ListDecompositionsResponse* response) override;
+  grpc::ServerUnaryReactor* GetDecomposition(
+      grpc::CallbackServerContext* context,
+      const v1::GetDecompositionRequest* request,
+      v1::GetDecompositionResponse* response) override;
+  grpc::ServerWriteReactor<v1::ImportancesResponse>* Importances(
+      grpc::CallbackServerContext* context,
+      const v1::ImportancesRequest* request) override;
+
+ private:
+  absl::Status List(const v1::ListDecompositionsRequest& request,
+                    v1::ListDecompositionsResponse* response) const;
+  absl::Status Get(const v1::GetDecompositionRequest& request,
+                   v1::GetDecompositionResponse* response) const;
+
+  const ModelRegistry* const registry_;
+  CallLedger* const ledger_;
+};
+
+}  // namespace spar::service
