@@ -84,9 +84,18 @@ void AddQuestion(CLI::App& app, CommandLine& line) {
       app, "--units",
       {{"head", v1::UNIT_SCHEME_HEAD},
        {"neuron", v1::UNIT_SCHEME_NEURON},
-       {"head+neuron", v1::UNIT_SCHEME_HEAD_AND_NEURON}},
-      "head, neuron or head+neuron (default)",
+       {"head+neuron", v1::UNIT_SCHEME_HEAD_AND_NEURON},
+       {"subcomponent", v1::UNIT_SCHEME_SUBCOMPONENT},
+       {"subcomponent+delta", v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA},
+       {"node", v1::UNIT_SCHEME_NODE},
+       {"node+delta", v1::UNIT_SCHEME_NODE_AND_DELTA}},
+      "head, neuron or head+neuron (default); of a decomposition subcomponent "
+      "or node (a subcomponent at a position), or these with +delta",
       [&options](v1::UnitScheme scheme) { options.set_unit_scheme(scheme); });
+  app.add_option_function<std::string>(
+      "--decomposition",
+      [&options](const std::string& name) { options.set_decomposition(name); },
+      "Whose subcomponents or nodes --units counts");
   AddWords<v1::Reference>(
       app, "--reference",
       {{"zero", v1::REFERENCE_ZERO}, {"mean", v1::REFERENCE_MEAN}},

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client/module_map.h"
 #include "client/text.h"
 #include "client/unit_map.h"
 
@@ -231,10 +232,13 @@ std::string FormatExplanation(const v1::Explanation& explanation,
                         "  ", VerdictSentence(explanation)),
               style);
   if (!explanation.units().empty()) {
-    text += base::Cat("\n",
-                      FormatUnitMap(explanation.units(),
-                                    explanation.unit_count(), model, style),
-                      "\n");
+    const bool of_modules = !explanation.units(0).module().empty();
+    text += base::Cat(
+        "\n",
+        of_modules ? FormatModuleMap(explanation, style)
+                   : FormatUnitMap(explanation.units(),
+                                   explanation.unit_count(), model, style),
+        "\n");
   }
   if (explanation.kept_unit_count() > 0) {
     text += Row(

@@ -56,6 +56,7 @@ struct RawFlags {
   std::string certificate = {};
   std::string verify_folder = {};
   std::string verify_prompts = {};
+  std::string verify_decomposition = {};
 };
 
 void AddBackendFlags(RawFlags* raw, CLI::App* app) {
@@ -147,6 +148,8 @@ CLI::App* AddVerify(RawFlags* raw, CLI::App* app) {
       ->required();
   verify->add_option("--reference-prompts", raw->verify_prompts,
                      "FILE of the model's reference prompts");
+  verify->add_option("--decomposition", raw->verify_decomposition,
+                     "FOLDER of the decomposition whose units it is about");
   AddBackendFlags(raw, verify);
   return verify;
 }
@@ -267,6 +270,10 @@ VerifyCommand VerifyCommandOf(const RawFlags& raw) {
   verify.model.id = "model";
   verify.model.folder = raw.verify_folder;
   verify.model.reference_prompts = raw.verify_prompts;
+  if (!raw.verify_decomposition.empty()) {
+    verify.model.decompositions.push_back(
+        {.id = "decomposition", .folder = raw.verify_decomposition});
+  }
   verify.backend = raw.serve.backend;
   verify.backend.workers = 1;
   verify.backend.cache_dir = raw.cache_dir;

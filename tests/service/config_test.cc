@@ -243,14 +243,16 @@ TEST_F(ConfigTest, TellsItsVersion) {
 }
 
 TEST_F(ConfigTest, ReadsTheVerifyCommand) {
-  const Command command =
-      ParseCommandLine({"verify", "c.json", "--model", "folder", "--threads",
-                        "1", "--reference-prompts", "p"});
+  const Command command = ParseCommandLine(
+      {"verify", "c.json", "--model", "folder", "--threads", "1",
+       "--reference-prompts", "p", "--decomposition", "d"});
   const auto* verify = std::get_if<VerifyCommand>(&command);
   ASSERT_NE(verify, nullptr);
   EXPECT_EQ(verify->certificate, "c.json");
   EXPECT_EQ(verify->model.folder, "folder");
   EXPECT_EQ(verify->model.reference_prompts, "p");
+  ASSERT_EQ(verify->model.decompositions.size(), 1u);
+  EXPECT_EQ(verify->model.decompositions[0].folder, "d");
   EXPECT_EQ(verify->backend.threads, 1);
   ExpectRefused({"verify", "c.json"}, "--model");
   ExpectRefused({"verify", "--model", "x"}, "certificate");

@@ -113,7 +113,9 @@ class Client:
             set found in a given time use max_duration.
           options: fields of CrystallizeOptions by name. Enums may be words:
             mode="sufficient", unit_scheme="head", reference="mean",
-            position_mode="reindex"; max_duration is in seconds.
+            position_mode="reindex"; max_duration is in seconds. With
+            decomposition="name" unit_scheme may be "subcomponent" or "node",
+            each also with "+delta".
 
         Returns a Search: iterate it for the events, then read `explanation`.
         """

@@ -1,0 +1,19 @@
+// L5. S of a decomposition as a small map: a line for each module, or for each
+// position where units are nodes.
+#pragma once
+
+#include <string>
+
+#include "client/style.h"
+
+#include "spar/v1/explanation_service.pb.h"
+
+namespace spar::client {
+
+// How many of S each line holds, and which: subcomponents by number, then
+// "delta". Lines without any are left out. Empty when there is no unit. Lines
+// end with newlines.
+std::string FormatModuleMap(const v1::Explanation& explanation,
+                            const Style& style);
+
+}  // namespace spar::client
