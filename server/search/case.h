@@ -56,6 +56,7 @@ enum class Decision : char {
   kRestart = 'r',   // the set from the order of this number
   kHeldOut = 'h',   // T of this size on the held-out samples
   kContrast = 'c',  // S of this size, or all units, on the controls
+  kAttack = 'x',    // S of this size under the attack; see robust.h
 };
 
 // A prompt on which the full model does not say the target.
@@ -105,6 +106,9 @@ class Case {
   // GROUNDED: the held-out samples that decide on T.
   std::shared_ptr<const std::vector<std::vector<models::TokenId>>>
       replacements = nullptr;
+
+  // Robust mode, once it has begun.
+  std::optional<Robustness> robustness = std::nullopt;
 
   // Of the units, best first; heuristics that the phases leave to each other.
   std::vector<std::vector<int32_t>> orders = {};

@@ -45,7 +45,8 @@ absl::Status Bad(std::string_view field, std::string_view what) {
 // Reads the fields of one object; the first fault stays.
 class Reader {
  public:
-  explicit Reader(const json& object) : object_(object) {}
+  explicit Reader(const json& object, std::string path = {})
+      : object_(object), path_(std::move(path)) {}
 
   const absl::Status& status() const { return status_; }
 
@@ -97,7 +98,7 @@ class Reader {
     }
   }
   void Fail(const char* field, std::string_view what) {
-    if (status_.ok()) status_ = Bad(field, what);
+    if (status_.ok()) status_ = Bad(path_ + field, what);
   }
 
  private:
@@ -142,6 +143,7 @@ class Reader {
   }
 
   const json& object_;
+  const std::string path_;  // before the names of its fields
   absl::Status status_;
 };
 
@@ -189,9 +191,36 @@ bool OfDecomposition(const Certificate& c) {
   return models::SpaceOf(c.scheme) != models::UnitSpace::kHeadsAndNeurons;
 }
 
+absl::StatusOr<CertifiedAttack> ReadAttack(const json& object) {
+  if (!object.is_object()) return Bad("attack", "must be an object");
+  CertifiedAttack attack;
+  Reader reader(object, "attack.");
+  reader.Read("margin", attack.margin);
+  reader.Read("position_deletion_margins", attack.position_deletion_margins);
+  reader.ReadInt("restarts", attack.restarts);
+  reader.Read("step_size", attack.step_size);
+  reader.ReadInt("steps", attack.steps);
+  reader.Read("unit_deletion_margins", attack.unit_deletion_margins);
+  RETURN_IF_ERROR(reader.status());
+  return attack;
+}
+
+json ToJson(const CertifiedAttack& attack) {
+  json object = json::object();
+  object["margin"] = NumberText(attack.margin);
+  object["position_deletion_margins"] =
+      NumberTexts(attack.position_deletion_margins);
+  object["restarts"] = attack.restarts;
+  object["step_size"] = NumberText(attack.step_size);
+  object["steps"] = attack.steps;
+  object["unit_deletion_margins"] = NumberTexts(attack.unit_deletion_margins);
+  return object;
+}
+
 json ToJson(const Certificate& c) {
   json object = json::object();
   object["algorithm_revision"] = c.algorithm_revision;
+  if (c.attack.has_value()) object["attack"] = ToJson(*c.attack);
   object["config_json"] = c.config_json;
   object["contrast_threshold"] = NumberText(c.contrast_threshold);
   object["controls"] = c.controls;
@@ -321,6 +350,10 @@ absl::StatusOr<Certificate> CertificateFromJson(std::string_view text) {
   if (OfDecomposition(c)) {
     reader.Read("decomposition_digest", c.decomposition_digest);
     RETURN_IF_ERROR(reader.status());
+  }
+  const auto attack = object.find("attack");
+  if (attack != object.end()) {
+    ASSIGN_OR_RETURN(c.attack, ReadAttack(*attack));
   }
   c.pin_first = pin_first == 1;
   return c;

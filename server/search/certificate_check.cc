@@ -40,6 +40,14 @@ void CertificateCheck::Borderline(std::string finding) {
   verification_.findings.push_back(std::move(finding));
 }
 
+int64_t CertificateCheck::step_cost() const {
+  // Exact rows are float64 and dense: dearer than they look. A gradient costs
+  // three rows.
+  constexpr int64_t kExactRow = 8;
+  if (attack_check_ == nullptr) return kExactRow;
+  return 3 * int64_t{certificate_.attack->restarts};
+}
+
 absl::StatusOr<bool> CertificateCheck::Step(models::Backend& backend) {
   if (!begun_) Begin(backend);
   if (!finished_ && next_ == jobs_.size() && !shares_planned_) PlanShares();
@@ -50,6 +58,12 @@ absl::StatusOr<bool> CertificateCheck::Step(models::Backend& backend) {
     ++next_;
     Note(job, margin);
     return true;
+  }
+  if (!finished_ && certificate_.attack.has_value()) {
+    if (attack_check_ == nullptr) PlanAttack();
+    ASSIGN_OR_RETURN(const bool more, attack_check_->Step(backend));
+    if (more) return true;
+    NoteAttack();
   }
   if (!finished_) Finish();
   return false;
@@ -125,7 +139,8 @@ void CertificateCheck::NoteDeletion(const Job& job, double margin) {
   }
   if (margin <= c.required_margin) return;
   const bool second_chance =
-      c.mode == Mode::kGrounded && (!unit || c.contrast_threshold > 0);
+      c.attack.has_value() ||
+      (c.mode == Mode::kGrounded && (!unit || c.contrast_threshold > 0));
   if (!second_chance) {
     Invalid(base::Cat(what, " the set still passes: ", margin));
   } else if (unit) {
@@ -206,11 +221,25 @@ void CertificateCheck::RequireRefusedShare(std::string_view what,
                       count / rows));
   }
   if ((count - share.near) / rows >= threshold) {
+    if (certificate_.attack.has_value()) return;  // which may refuse it
     Invalid(base::Cat(what, " is ", count / rows,
                       " and the margin passes: it is not needed"));
   } else if ((count + share.near) / rows >= threshold) {
     Borderline(base::Cat(what, " is ", count / rows, ", and ", share.near,
                          " rows are undecided: the threshold is ", threshold));
+  }
+}
+
+void CertificateCheck::NoteAttack() {
+  verification_.rows += attack_check_->rows();
+  verification_.largest_difference = std::max(
+      verification_.largest_difference, attack_check_->largest_difference());
+  for (const AttackCheck::Finding& finding : attack_check_->findings()) {
+    if (finding.invalid) {
+      Invalid(finding.text);
+    } else {
+      Borderline(finding.text);
+    }
   }
 }
 

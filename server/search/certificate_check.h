@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "models/backend.h"
+#include "server/search/attack_check.h"
 #include "server/search/certificate.h"
 #include "server/search/question_units.h"
 
@@ -30,8 +31,11 @@ class CertificateCheck {
   int num_tokens() const {
     return static_cast<int>(certificate_.tokens.size());
   }
-  // Evaluates at most one row. True: there is more to do.
+  // Evaluates at most one row, or one step of the attack. True: there is more
+  // to do.
   absl::StatusOr<bool> Step(models::Backend& backend);
+  // What the next step costs, at most, in forward passes of one row.
+  int64_t step_cost() const;
   // Once Step said false.
   Verification Result() const { return verification_; }
 
@@ -79,6 +83,8 @@ class CertificateCheck {
   models::Row RestrictedRow(const std::vector<models::TokenId>& tokens,
                             const models::IndexSet& units,
                             const std::vector<int32_t>& positions) const;
+  void PlanAttack();
+  bool CheckAttackShape();
   models::Row FullRow(const std::vector<models::TokenId>& tokens) const;
   // A job for each replacement, or control.
   void AddShare(Purpose purpose, size_t index);
@@ -96,6 +102,7 @@ class CertificateCheck {
                            double threshold,
                            double stated);
   void NoteDeletion(const Job& job, double margin);
+  void NoteAttack();
   void Finish();
   void Invalid(std::string finding);
   void Borderline(std::string finding);
@@ -118,6 +125,7 @@ class CertificateCheck {
   std::vector<bool> position_passes_;  // then precision must refuse
   std::vector<Share> unit_shares_;
   std::vector<Share> position_shares_;
+  std::unique_ptr<AttackCheck> attack_check_;
   Share set_share_;
   Share sample_share_;
   bool borderline_ = false;

@@ -146,11 +146,30 @@ bool CertificateCheck::CheckShape(const models::ModelInfo& info) {
     Invalid("a contrast threshold needs controls");
     return false;
   }
+  if (!CheckAttackShape()) return false;
   const bool bar_holds = grounded
                              ? c.required_margin >= c.tau_acc - 1e-9
                              : std::abs(c.required_margin - c.tau_acc) <= 1e-9;
   if (!bar_holds || c.tau_acc < c.tau || c.tau < 0) {
     Invalid("the thresholds contradict each other");
+    return false;
+  }
+  return true;
+}
+
+bool CertificateCheck::CheckAttackShape() {
+  const Certificate& c = certificate_;
+  if (!c.attack.has_value()) return true;
+  const CertifiedAttack& attack = *c.attack;
+  if (attack.steps < 1 || attack.steps > kMaxAttackSteps ||
+      attack.restarts < 1 || attack.restarts > kMaxAttackRestarts ||
+      !(attack.step_size > 0 && attack.step_size <= 1)) {
+    Invalid("the attack's steps, step size or restarts are out of range");
+    return false;
+  }
+  if (attack.unit_deletion_margins.size() != c.units.size() ||
+      attack.position_deletion_margins.size() != free_positions_.size()) {
+    Invalid("the attack does not speak of every single deletion exactly");
     return false;
   }
   return true;
@@ -274,6 +293,47 @@ void CertificateCheck::AddShare(Purpose purpose, size_t index) {
   for (size_t i = 0; i < count; ++i) {
     jobs_.push_back({purpose, static_cast<int>(index), static_cast<int>(i)});
   }
+}
+
+// Of the deletions that pass, those that their share does not refuse.
+void CertificateCheck::PlanAttack() {
+  const Certificate& c = certificate_;
+  const auto refuses = [](const Share& share, bool of_others,
+                          double threshold) {
+    const int count = of_others ? share.rows - share.says : share.says;
+    return share.rows > 0 && count - share.near < threshold * share.rows;
+  };
+  std::vector<AttackCheck::Deletion> deletions;
+  for (size_t i = 0; i < c.units.size(); ++i) {
+    if (!unit_passes_[i] ||
+        refuses(unit_shares_[i], true, c.contrast_threshold)) {
+      continue;
+    }
+    AttackCheck::Deletion deletion;
+    deletion.what = base::Cat("without ", c.unit_names[i]);
+    deletion.stated = c.attack->unit_deletion_margins[i];
+    deletion.unit = c.units[i];
+    deletions.push_back(std::move(deletion));
+  }
+  for (size_t i = 0; i < free_positions_.size(); ++i) {
+    if (!position_passes_[i] ||
+        refuses(position_shares_[i], false, c.precision_threshold)) {
+      continue;
+    }
+    AttackCheck::Deletion deletion;
+    deletion.what = base::Cat("without position ", free_positions_[i]);
+    deletion.stated = c.attack->position_deletion_margins[i];
+    deletion.position = free_positions_[i];
+    deletions.push_back(std::move(deletion));
+  }
+  models::Row row = RowOf({Purpose::kSet, 0, 0});
+  std::vector<models::UnitId> free;
+  for (const models::UnitId id :
+       units_->Live(models::IndexSet::All(num_tokens()))) {
+    if (!row.units.Contains(id)) free.push_back(id);
+  }
+  attack_check_ = std::make_unique<AttackCheck>(
+      &certificate_, std::move(row), std::move(free), std::move(deletions));
 }
 
 // Which shares matter is known once the margins are.

@@ -1,8 +1,10 @@
 // L3. The search, as search.md §3.2 lists it.
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "server/search/phases.h"
+#include "server/search/robust.h"
 
 namespace spar::search {
 namespace {
@@ -73,7 +75,7 @@ Search<Verified> ImproveWithinBudget(Case* c, Verified start) {
 }
 
 // S and T with a complete certificate.
-Search<Certified> FindExplanation(Case* c) {
+Search<Certificate> FindExplanation(Case* c) {
   Verified now;
   if (c->grounded()) {
     CO_ASSIGN_OR_RETURN(now, co_await GroundPositions(c));
@@ -92,10 +94,11 @@ Search<Certified> FindExplanation(Case* c) {
   if (!(now.restriction.units == units)) {
     CO_ASSIGN_OR_RETURN(now, co_await Alternate(c, now));
   }
+  if (c->options().attack_steps > 0) co_return co_await MakeRobust(c, now);
   while (true) {
     CO_ASSIGN_OR_RETURN(Certified certified,
                         co_await Certify(c, now.restriction));
-    if (certified.passing.empty()) co_return certified;
+    if (certified.passing.empty()) co_return std::move(certified.certificate);
     const Passing& first = certified.passing.front();
     now.restriction = Without(now.restriction, first.axis, first.item);
     CO_ASSIGN_OR_RETURN(now, co_await GrowForContrast(c, now));
@@ -125,14 +128,35 @@ Verdict VerdictOf(const Case& c, const Restriction& restriction) {
                                              : Verdict::kCrystallized;
 }
 
+// Necessity: whether the units outside S, on the whole prompt, say it too.
+Search<Nothing> MeasureComplement(Case* c,
+                                  Restriction restriction,
+                                  Explanation* explanation) {
+  Restriction complement;
+  complement.units = c->AllUnits();
+  for (const int32_t id : restriction.units.Members()) {
+    complement.units.Remove(id);
+  }
+  complement.positions = c->AllPositions();
+  std::vector<models::Row> rows(1, c->RowOf(complement));
+  absl::StatusOr<std::vector<models::RowResult>> results =
+      co_await c->oracle->Evaluate(std::move(rows), schedule::Sharing::kAlone);
+  if (results.ok()) {
+    explanation->margin_complement = results->front().margin;
+  } else if (!Oracle::BudgetEnded(results.status())) {
+    co_return results.status();
+  }
+  co_return Nothing();
+}
+
 // Everything after the baseline.
 Search<Nothing> Answer(Case* c, Explanation* explanation) {
-  CO_ASSIGN_OR_RETURN(Certified certified, co_await FindExplanation(c));
+  CO_ASSIGN_OR_RETURN(Certificate certificate, co_await FindExplanation(c));
   const Restriction restriction = c->best;
-  Fill(*c, restriction, certified.certificate.margin, *explanation);
-  explanation->margin_empty = certified.certificate.margin_empty;
+  Fill(*c, restriction, certificate.margin, *explanation);
+  explanation->margin_empty = certificate.margin_empty;
   explanation->verdict = VerdictOf(*c, restriction);
-  explanation->certificate = std::move(certified.certificate);
+  explanation->certificate = std::move(certificate);
   if (explanation->verdict == Verdict::kDistributed) {
     absl::StatusOr<std::vector<std::pair<double, double>>> curve =
         co_await MarginCurve(c, restriction.positions);
@@ -142,7 +166,20 @@ Search<Nothing> Answer(Case* c, Explanation* explanation) {
       co_return curve.status();
     }
   }
+  CO_RETURN_IF_ERROR(
+      (co_await MeasureComplement(c, restriction, explanation)).status());
   co_return co_await Assess(c, restriction, explanation);
+}
+
+std::string BudgetRemark(const Case& c) {
+  if (c.options().attack_steps > 0 &&
+      (!c.robustness.has_value() || !c.robustness->holds)) {
+    return "the budget ended before a set was found that holds against the "
+           "attack: the smallest set so far that is sufficient without one is "
+           "given";
+  }
+  return "the budget ended first: the smallest verified sets so far are given, "
+         "and a smaller one may exist";
 }
 
 }  // namespace
@@ -163,15 +200,14 @@ Search<Explanation> Crystallize(Case* c) {
   if (!status.ok()) {
     explanation.verdict = Verdict::kBudgetExhausted;
     if (c->has_best) Fill(*c, c->best, c->best_margin, explanation);
-    explanation.remark =
-        "the budget ended first: the smallest verified sets so far are given, "
-        "and a smaller one may exist";
+    explanation.remark = BudgetRemark(*c);
   } else if (!*stable) {
     explanation.verdict = Verdict::kUnstable;
     explanation.margin = c->margin_full;
     explanation.remark =
         "the full model does not say the target by a clear margin";
   }
+  explanation.robustness = c->robustness;
   explanation.last_phase = c->phase;
   explanation.effort = c->oracle->effort();
   co_return explanation;

@@ -16,8 +16,6 @@
 namespace spar::search {
 namespace {
 
-// Exact rows are float64 and dense: dearer than they look.
-constexpr int64_t kExactRowCost = 8;
 // A graph costs about as much as a few forwards: search.md §5.9.
 constexpr int64_t kAttributionCost = 4;
 
@@ -306,7 +304,7 @@ class ExplainerImpl final : public Explainer {
   void VerifyOn(std::shared_ptr<CertificateCheck> check,
                 std::shared_ptr<Once<OnVerification>> once,
                 schedule::ClientId client) {
-    const int64_t cost = kExactRowCost * check->num_tokens();
+    const int64_t cost = check->step_cost() * check->num_tokens();
     batcher_.Run(client, cost,
                  [this, check, once, client](models::Backend& backend) {
                    const absl::StatusOr<bool> more = check->Step(backend);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/row.h"
@@ -15,6 +16,10 @@ namespace spar::search {
 // Revision of the algorithm: part of every certificate. Raise it whenever the
 // same question may get another answer.
 inline constexpr int kAlgorithmRevision = 2;
+
+// Of robust mode's attack.
+inline constexpr int kMaxAttackSteps = 1000;
+inline constexpr int kMaxAttackRestarts = 64;
 
 enum class Mode {
   kSufficient,  // the paper's literal problem: m(S, T) > tau_acc
@@ -44,6 +49,11 @@ struct CrystallizeOptions {
   double max_seconds = 0;
   int target_units = 0;  // improve only until |S| is this small
 
+  // Robust mode: S must also hold against this attack (attack.h).
+  int attack_steps = 0;           // 0: off
+  double attack_step_size = 0.1;  // of a mask
+  int attack_restarts = 4;
+
   int improvement_rounds = 4;  // add-and-prune rounds and restarts
   uint64_t seed = 0;
 };
@@ -65,6 +75,7 @@ enum class Phase {
   kCertificate,
   kImprovement,
   kAssessment,  // precision and contrast on fresh samples
+  kAttack,      // robust mode: growth and deletion under the attack
 };
 
 enum class Verdict {
@@ -98,6 +109,31 @@ struct Event {
   std::vector<int32_t> positions = {};     // T, ascending
   double margin = 0;
   Effort effort = {};
+};
+
+// What robust mode found. Says nothing about other attacks.
+struct Robustness {
+  int steps = 0;
+  double step_size = 0;
+  int restarts = 0;
+  bool holds = false;  // the set given holds against this attack
+  // Worst margin found after up to so many steps: of the set given, and of the
+  // plain set that robust mode began with.
+  std::vector<std::pair<int, double>> curve = {};
+  std::vector<std::pair<int, double>> plain_curve = {};
+  int plain_units = 0;  // |S| of the plain set
+};
+
+// The attack part of a robust certificate; docs/certificate.md.
+struct CertifiedAttack {
+  int steps = 0;
+  double step_size = 0;
+  int restarts = 0;
+  double margin = 0;  // the worst found
+  // Per deletion the lowest margin found: the plain one, or where that (and the
+  // contrast or precision) does not refuse it, what the attack finds.
+  std::vector<double> unit_deletion_margins = {};
+  std::vector<double> position_deletion_margins = {};
 };
 
 // Everything an independent program needs to check an explanation.
@@ -152,6 +188,7 @@ struct Certificate {
   int64_t rows = 0;
   uint64_t seed = 0;
   std::string decision_digest = {};  // over the accept/reject decisions
+  std::optional<CertifiedAttack> attack = std::nullopt;  // robust mode only
 };
 
 // What a search ends with.
@@ -169,6 +206,10 @@ struct Explanation {
   double margin = 0;  // m(S, T)
   double margin_full = 0;
   double margin_empty = 0;
+  // Necessity: m(all units of the scheme but S, all positions). Absent where
+  // the budget had no row left for it.
+  std::optional<double> margin_complement = std::nullopt;
+  std::optional<Robustness> robustness = std::nullopt;  // robust mode only
   Estimate precision = {};  // of T, on samples the search did not use
   Estimate contrast = {};   // of (S, T), likewise
   // Sufficient and telling: precision and contrast reach their thresholds.

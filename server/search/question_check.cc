@@ -67,6 +67,15 @@ absl::Status CheckOptions(const CrystallizeOptions& options) {
       CheckNumber(options.max_seconds, "options.max_seconds", Closed(0, 1e9)));
   RETURN_IF_ERROR(CheckNumber(options.target_units, "options.target_units",
                               Closed(0, 1e9)));
+  RETURN_IF_ERROR(CheckNumber(options.attack_steps, "options.attack_steps",
+                              Closed(0, kMaxAttackSteps)));
+  Range step_size = Closed(0, 1);
+  step_size.open_low = true;
+  RETURN_IF_ERROR(CheckNumber(options.attack_step_size,
+                              "options.attack_step_size", step_size));
+  RETURN_IF_ERROR(CheckNumber(options.attack_restarts,
+                              "options.attack_restarts",
+                              Closed(1, kMaxAttackRestarts)));
   return CheckNumber(options.improvement_rounds, "options.improvement_rounds",
                      Closed(0, 100));
 }

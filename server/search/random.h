@@ -18,6 +18,7 @@ enum class Draw : uint64_t {
   kControls = 5,
   kFreshControls = 6,
   kGrowth = 7,
+  kAttack = 8,
 };
 
 // 64 uniform bits for (seed, draw, a, b).

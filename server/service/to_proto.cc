@@ -35,6 +35,8 @@ v1::Phase PhaseToProto(search::Phase phase) {
       return v1::PHASE_IMPROVEMENT;
     case search::Phase::kAssessment:
       return v1::PHASE_ASSESSMENT;
+    case search::Phase::kAttack:
+      return v1::PHASE_ATTACK;
   }
   return v1::PHASE_UNSPECIFIED;
 }

@@ -106,6 +106,115 @@ TEST(Certificate, NeedsItsDecomposition) {
       << verification->findings[0];
 }
 
+// A robust certificate whose set was grown.
+Certificate MakeRobustCertificate() {
+  auto explainer = Explainer::Make(
+      std::make_unique<models::FakeBackend>(ToyOptions(kModelSeed)), {});
+  for (uint64_t seed = 1;; ++seed) {
+    Question question;
+    question.tokens = RandomTokens(seed, 6, 24);
+    question.options.mode = Mode::kSufficient;
+    question.options.sparse_fraction = 1;
+    question.options.attack_steps = 20;
+    const auto answer = AskAndWait(*explainer, question);
+    if (!answer.ok() || !answer->certificate.has_value()) continue;
+    const std::string text = CertificateToJson(*answer->certificate);
+    if (static_cast<int>(answer->units.size()) >
+            answer->robustness->plain_units &&
+        Check(text).verdict == CertificateVerdict::kValid) {
+      return *answer->certificate;
+    }
+  }
+}
+
+TEST(RobustCertificate, SurvivesTheRoundTripAndIsRunAgain) {
+  const std::string text = CertificateToJson(MakeRobustCertificate());
+  const auto read = CertificateFromJson(text);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(CertificateToJson(*read), text);
+  const Verification verification = Check(text);
+  EXPECT_EQ(verification.verdict, CertificateVerdict::kValid);
+  EXPECT_GE(verification.rows, 21 * 4);
+  EXPECT_LT(verification.largest_difference, 1e-5);
+  EXPECT_EQ(
+      CertificateToJson(MakeCertificate(Mode::kSufficient)).find("attack"),
+      std::string::npos);
+}
+
+TEST(RobustCertificate, EveryTamperingIsFound) {
+  struct Tampering {
+    std::string name = {};
+    std::function<void(json&)> change = nullptr;
+  };
+  const auto raise = [](json& number, double by) {
+    number = std::to_string(std::stod(number.get<std::string>()) + by);
+  };
+  const std::vector<Tampering> tamperings = {
+      {"a higher worst margin",
+       [&](json& c) { raise(c["attack"]["margin"], 1); }},
+      {"a worst margin that fails",
+       [&](json& c) { raise(c["attack"]["margin"], -100); }},
+      {"no attack", [](json& c) { c.erase("attack"); }},
+      {"no steps", [](json& c) { c["attack"]["steps"] = 0; }},
+      {"too many restarts", [](json& c) { c["attack"]["restarts"] = 65; }},
+      {"a step of nothing", [](json& c) { c["attack"]["step_size"] = "0"; }},
+      {"a deletion missing",
+       [](json& c) { c["attack"]["unit_deletion_margins"].erase(0); }},
+  };
+  const std::string text = CertificateToJson(MakeRobustCertificate());
+  for (const Tampering& tampering : tamperings) {
+    EXPECT_EQ(Check(Forged(text, tampering.change)).verdict,
+              CertificateVerdict::kInvalid)
+        << tampering.name;
+  }
+  // What it does not claim is no lie, but is said.
+  const std::string modest = Forged(text, [](json& c) {
+    for (json& margin : c["attack"]["unit_deletion_margins"]) margin = "9";
+  });
+  EXPECT_EQ(Check(modest).verdict, CertificateVerdict::kValidWithBorderline);
+}
+
+TEST(RobustCertificate, AUnitThatIsNotNeededIsFound) {
+  // The whole scheme but one unit: nothing breaks it without the last.
+  const Certificate robust = MakeRobustCertificate();
+  const models::FakeBackend backend(ToyOptions(kModelSeed));
+  int found = 0;
+  for (int id = 0; id < backend.units().size(); ++id) {
+    if (std::count(robust.units.begin(), robust.units.end(), id) > 0) continue;
+    Certificate padded = robust;
+    const auto at =
+        std::lower_bound(padded.units.begin(), padded.units.end(), id) -
+        padded.units.begin();
+    padded.units.insert(padded.units.begin() + at, id);
+    padded.unit_names.insert(padded.unit_names.begin() + at,
+                             backend.units().Name(id));
+    padded.unit_deletion_margins.insert(
+        padded.unit_deletion_margins.begin() + at, robust.margin);
+    padded.attack->unit_deletion_margins.insert(
+        padded.attack->unit_deletion_margins.begin() + at, -1);
+    const Verification verification = Check(CertificateToJson(padded));
+    EXPECT_EQ(verification.verdict, CertificateVerdict::kInvalid);
+    for (const std::string& finding : verification.findings) {
+      found += finding.find("holds against the attack") != std::string::npos;
+    }
+  }
+  EXPECT_GE(found, 1);
+}
+
+TEST(RobustCertificate, NamesTheFieldThatCannotBeRead) {
+  const std::string text = CertificateToJson(MakeRobustCertificate());
+  const auto field_of = [&](const std::function<void(json&)>& change) {
+    const auto read = CertificateFromJson(Forged(text, change));
+    EXPECT_FALSE(read.ok());
+    return base::DetailOf(read.status())->field;
+  };
+  EXPECT_EQ(field_of([](json& c) { c["attack"] = 1; }), "certificate.attack");
+  EXPECT_EQ(field_of([](json& c) { c["attack"].erase("steps"); }),
+            "certificate.attack.steps");
+  EXPECT_EQ(field_of([](json& c) { c["attack"]["margin"] = "nan"; }),
+            "certificate.attack.margin");
+}
+
 TEST(Certificate, HoldsNoFloats) {
   const std::string text = CertificateToJson(MakeCertificate(Mode::kGrounded));
   const std::function<void(const json&)> visit = [&](const json& value) {
