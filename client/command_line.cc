@@ -129,6 +129,22 @@ void AddThresholds(CLI::App& app, v1::CrystallizeOptions& options) {
       "Keep the first position in T");
 }
 
+void AddAttack(CLI::App& app, v1::CrystallizeOptions& options) {
+  app.add_option_function<int32_t>(
+      "--attack-steps",
+      [&options](int32_t n) { options.set_attack_step_count(n); },
+      "Robust mode: S must hold against an attack of so many sign steps on the "
+      "units outside it; 0: no attack (default)");
+  app.add_option_function<double>(
+      "--attack-step-size",
+      [&options](double size) { options.set_attack_step_size(size); },
+      "Robust mode: how far a step moves a mask (0.1)");
+  app.add_option_function<int32_t>(
+      "--attack-restarts",
+      [&options](int32_t n) { options.set_attack_restart_count(n); },
+      "Robust mode: starts of the attack (4)");
+}
+
 void AddBudgets(CLI::App& app, v1::CrystallizeOptions& options) {
   app.add_option_function<int64_t>(
       "--max-rows", [&options](int64_t n) { options.set_max_row_count(n); },
@@ -182,6 +198,7 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddPrompt(*crystallize, line, true);
   AddQuestion(*crystallize, line);
   AddThresholds(*crystallize, line.options);
+  AddAttack(*crystallize, line.options);
   AddBudgets(*crystallize, line.options);
   crystallize->add_option("--certificate", line.certificate_path,
                           "File to write the certificate to");

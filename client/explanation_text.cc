@@ -165,6 +165,46 @@ std::string Curve(const v1::Explanation& explanation, const Style& style) {
   return Wrapped(pieces, kLabelColumns, style.columns);
 }
 
+std::string Steps(int count) {
+  return base::Cat(WithCommas(count), count == 1 ? " step" : " steps");
+}
+
+std::string AttackCurve(
+    const google::protobuf::RepeatedPtrField<v1::AttackPoint>& curve) {
+  std::string text;
+  for (const v1::AttackPoint& point : curve) {
+    text += base::Cat(text.empty() ? "" : ", ", point.step_count(), ": ",
+                      Signed(point.worst_margin()));
+  }
+  return text;
+}
+
+// Always with the attack's three numbers: a set is robust to nothing else.
+std::string AttackSentence(const v1::Robustness& robustness) {
+  const std::string attack =
+      base::Cat(Steps(robustness.step_count()), " of ", robustness.step_size(),
+                " from ", WithCommas(robustness.restart_count()),
+                robustness.restart_count() == 1 ? " start" : " starts");
+  std::string text;
+  if (robustness.holds()) {
+    text = base::Cat("holds against this attack: ", attack,
+                     "; worst margin after so many steps ",
+                     AttackCurve(robustness.curve()), ". ");
+  } else {
+    text = base::Cat(
+        "no set that holds against this attack was found: ", attack, ". ");
+  }
+  return base::Cat(text, "The plain set of ",
+                   WithCommas(robustness.plain_unit_count()),
+                   " units: ", AttackCurve(robustness.plain_curve()));
+}
+
+std::string Necessity(double complement_margin) {
+  return base::Cat("all units but these, on the whole prompt, ",
+                   complement_margin > 0 ? "say it too: " : "do not say it: ",
+                   Signed(complement_margin));
+}
+
 std::string EffortText(const v1::Effort& effort) {
   const double seconds = static_cast<double>(effort.elapsed().seconds()) +
                          1e-9 * effort.elapsed().nanos();
@@ -254,6 +294,13 @@ std::string FormatExplanation(const v1::Explanation& explanation,
   text += Row("margin", Margins(explanation), style);
   if (!explanation.margin_curve().empty()) {
     text += Row("kept share", Curve(explanation, style), style);
+  }
+  if (explanation.has_complement_margin()) {
+    text +=
+        Sentence("without", Necessity(explanation.complement_margin()), style);
+  }
+  if (explanation.has_robustness()) {
+    text += Sentence("attack", AttackSentence(explanation.robustness()), style);
   }
   if (!explanation.positions().empty()) {
     text +=

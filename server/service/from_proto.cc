@@ -135,6 +135,28 @@ absl::Status BudgetsFromProto(const v1::CrystallizeOptions& from,
   return absl::OkStatus();
 }
 
+absl::Status AttackFromProto(const v1::CrystallizeOptions& from,
+                             search::CrystallizeOptions* to) {
+  to->attack_steps = from.attack_step_count();
+  RETURN_IF_ERROR(CheckOption(
+      to->attack_steps >= 0 && to->attack_steps <= search::kMaxAttackSteps,
+      "attack_step_count", to->attack_steps,
+      base::Cat("[0, ", search::kMaxAttackSteps, "]")));
+  if (from.has_attack_step_size()) {
+    to->attack_step_size = from.attack_step_size();
+  }
+  RETURN_IF_ERROR(
+      CheckOption(to->attack_step_size > 0 && to->attack_step_size <= 1,
+                  "attack_step_size", to->attack_step_size, "(0, 1]"));
+  if (from.has_attack_restart_count()) {
+    to->attack_restarts = from.attack_restart_count();
+  }
+  return CheckOption(to->attack_restarts >= 1 &&
+                         to->attack_restarts <= search::kMaxAttackRestarts,
+                     "attack_restart_count", to->attack_restarts,
+                     base::Cat("[1, ", search::kMaxAttackRestarts, "]"));
+}
+
 absl::Status ThresholdsFromProto(const v1::CrystallizeOptions& from,
                                  search::CrystallizeOptions* to) {
   if (from.has_tau()) to->tau = from.tau();
@@ -286,6 +308,7 @@ absl::StatusOr<search::CrystallizeOptions> OptionsFromProto(
   to.decomposition = from.decomposition();
   to.pin_first = from.pin_first();
   RETURN_IF_ERROR(ThresholdsFromProto(from, &to));
+  RETURN_IF_ERROR(AttackFromProto(from, &to));
   RETURN_IF_ERROR(BudgetsFromProto(from, &to));
   return to;
 }

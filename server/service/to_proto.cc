@@ -228,6 +228,25 @@ void ToProto(std::span<const models::TokenId> tokens,
   }
 }
 
+static void SetCurve(const std::vector<std::pair<int, double>>& from,
+                     google::protobuf::RepeatedPtrField<v1::AttackPoint>* to) {
+  for (const auto& [steps, margin] : from) {
+    v1::AttackPoint* const point = to->Add();
+    point->set_step_count(steps);
+    point->set_worst_margin(margin);
+  }
+}
+
+static void SetRobustness(const search::Robustness& from, v1::Robustness* to) {
+  to->set_step_count(from.steps);
+  to->set_step_size(from.step_size);
+  to->set_restart_count(from.restarts);
+  to->set_holds(from.holds);
+  SetCurve(from.curve, to->mutable_curve());
+  SetCurve(from.plain_curve, to->mutable_plain_curve());
+  to->set_plain_unit_count(from.plain_units);
+}
+
 void ToProto(const search::Event& event,
              const AnswerContext& context,
              v1::CrystallizeEvent* to) {
@@ -276,6 +295,12 @@ void ToProto(const search::Explanation& from,
     v1::MarginPoint* point = to->add_margin_curve();
     point->set_kept_share(share);
     point->set_margin(margin);
+  }
+  if (from.margin_complement.has_value()) {
+    to->set_complement_margin(*from.margin_complement);
+  }
+  if (from.robustness.has_value()) {
+    SetRobustness(*from.robustness, to->mutable_robustness());
   }
   SetEffort(from.effort, to->mutable_effort());
 }

@@ -233,13 +233,28 @@ TEST(ParseCommandLine, RefusesInterventionsThatItCannotRead) {
 }
 
 TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
-  const Parsed parsed =
-      Parse({"crystallize", "--tokens", "5,6,7", "--mode=sufficient",
-             "--units=head", "--reference=mean", "--position-mode=reindex",
-             "--tau=0.5", "--precision=0.75", "--margin-share=0",
-             "--contrast=0.25", "--sparse-fraction=0.2", "--pin-first",
-             "--max-rows=100", "--max-seconds=1.5", "--target-units=3",
-             "--improvement-rounds=0", "--seed=9", "--target-id=42"});
+  const Parsed parsed = Parse({"crystallize",
+                               "--tokens",
+                               "5,6,7",
+                               "--mode=sufficient",
+                               "--units=head",
+                               "--reference=mean",
+                               "--position-mode=reindex",
+                               "--tau=0.5",
+                               "--precision=0.75",
+                               "--margin-share=0",
+                               "--contrast=0.25",
+                               "--sparse-fraction=0.2",
+                               "--pin-first",
+                               "--max-rows=100",
+                               "--max-seconds=1.5",
+                               "--target-units=3",
+                               "--improvement-rounds=0",
+                               "--seed=9",
+                               "--target-id=42",
+                               "--attack-steps=20",
+                               "--attack-step-size=0.25",
+                               "--attack-restarts=8"});
   ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
   const v1::CrystallizeOptions& options = parsed.line->options;
   EXPECT_EQ(parsed.line->prompt_tokens, (std::vector<int32_t>{5, 6, 7}));
@@ -261,6 +276,9 @@ TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
   EXPECT_EQ(options.target_unit_count(), 3);
   EXPECT_TRUE(options.has_improvement_round_count());
   EXPECT_EQ(options.seed(), 9);
+  EXPECT_EQ(options.attack_step_count(), 20);
+  EXPECT_EQ(options.attack_step_size(), 0.25);
+  EXPECT_EQ(options.attack_restart_count(), 8);
 }
 
 TEST(ParseCommandLine, TakesGlobalOptionsOnBothSidesOfTheCommand) {

@@ -105,6 +105,44 @@ TEST(FormatExplanation, ShowsTheCurveOfADistributedToken) {
               HasSubstr("kept share 25 %: -0.500;\n"));
 }
 
+TEST(FormatExplanation, NamesTheAttackThatASetHoldsAgainst) {
+  v1::Explanation explanation = SampleExplanation();
+  explanation.set_complement_margin(-0.25);
+  v1::Robustness& robustness = *explanation.mutable_robustness();
+  robustness.set_step_count(5);
+  robustness.set_step_size(0.1);
+  robustness.set_restart_count(4);
+  robustness.set_holds(true);
+  robustness.set_plain_unit_count(2);
+  for (const int steps : {0, 5}) {
+    v1::AttackPoint& point = *robustness.add_curve();
+    point.set_step_count(steps);
+    point.set_worst_margin(1.5 - 0.1 * steps);
+    v1::AttackPoint& plain = *robustness.add_plain_curve();
+    plain.set_step_count(steps);
+    plain.set_worst_margin(0.5 - steps);
+  }
+  const std::string text =
+      FormatExplanation(explanation, SampleModel(), Style());
+  EXPECT_THAT(text, HasSubstr("without    all units but these, on the whole "
+                              "prompt, do not say it: -0.250
+"));
+  EXPECT_THAT(text,
+              HasSubstr("attack     holds against this attack: 5 steps of 0.1 "
+                        "from 4 starts; worst margin
+"
+                        "           after so many steps 0: +1.500, 5: +1.000. "
+                        "The plain set of 2 units: 0:
+"
+                        "           +0.500, 5: -4.500
+"));
+  robustness.set_holds(false);
+  robustness.clear_curve();
+  EXPECT_THAT(FormatExplanation(explanation, SampleModel(), Style()),
+              HasSubstr("no set that holds against this attack was found: 5 "
+                        "steps of 0.1"));
+}
+
 TEST(FormatExplanation, SurvivesAnEmptyMessage) {
   EXPECT_NE(FormatExplanation(v1::Explanation(), v1::Model(), Style()), "");
 }

@@ -140,6 +140,9 @@ TEST_F(FromProto, TakesTheDocumentedDefaults) {
   EXPECT_EQ(options->max_seconds, 0);
   EXPECT_EQ(options->target_units, 0);
   EXPECT_EQ(options->improvement_rounds, 4);
+  EXPECT_EQ(options->attack_steps, 0);
+  EXPECT_EQ(options->attack_step_size, 0.1);
+  EXPECT_EQ(options->attack_restarts, 4);
   EXPECT_EQ(options->seed, 0u);
   EXPECT_EQ(defaults.improvement_rounds, 4);
 }
@@ -162,6 +165,9 @@ TEST_F(FromProto, ReadsEveryOption) {
   from.set_target_unit_count(3);
   from.set_improvement_round_count(0);
   from.set_seed(42);
+  from.set_attack_step_count(1000);
+  from.set_attack_step_size(1);
+  from.set_attack_restart_count(64);
   const auto to = OptionsFromProto(from);
   ASSERT_TRUE(to.ok()) << to.status();
   EXPECT_EQ(to->mode, search::Mode::kSufficient);
@@ -179,6 +185,9 @@ TEST_F(FromProto, ReadsEveryOption) {
   EXPECT_EQ(to->target_units, 3);
   EXPECT_EQ(to->improvement_rounds, 0);
   EXPECT_EQ(to->seed, 42u);
+  EXPECT_EQ(to->attack_steps, 1000);
+  EXPECT_EQ(to->attack_step_size, 1);
+  EXPECT_EQ(to->attack_restarts, 64);
 }
 
 struct BadOption {
@@ -208,6 +217,12 @@ TEST_F(FromProto, RefusesEveryOptionOutOfItsRange) {
       {"improvement_round_count",
        [](Options* o) { o->set_improvement_round_count(101); }},
       {"seed", [](Options* o) { o->set_seed(-1); }},
+      {"attack_step_count", [](Options* o) { o->set_attack_step_count(-1); }},
+      {"attack_step_count", [](Options* o) { o->set_attack_step_count(1001); }},
+      {"attack_restart_count",
+       [](Options* o) { o->set_attack_restart_count(0); }},
+      {"attack_restart_count",
+       [](Options* o) { o->set_attack_restart_count(65); }},
   };
   for (const double value : {-0.001, 100.001, nan, inf, -inf}) {
     bad.push_back({"tau", [=](Options* o) { o->set_tau(value); }});
@@ -225,6 +240,8 @@ TEST_F(FromProto, RefusesEveryOptionOutOfItsRange) {
   for (const double value : {0.0, -0.1, 1.001, nan, inf, -inf}) {
     bad.push_back({"sparse_fraction",
                    [=](Options* o) { o->set_sparse_fraction(value); }});
+    bad.push_back({"attack_step_size",
+                   [=](Options* o) { o->set_attack_step_size(value); }});
   }
   for (const BadOption& option : bad) {
     Options options;

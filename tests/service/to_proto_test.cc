@@ -80,7 +80,7 @@ TEST_F(ToProtoTest, NamesTheUnitsAndTokensOfAnEvent) {
 }
 
 TEST_F(ToProtoTest, TellsEveryPhaseAndVerdictApart) {
-  for (int i = 0; i <= static_cast<int>(search::Phase::kAssessment); ++i) {
+  for (int i = 0; i <= static_cast<int>(search::Phase::kAttack); ++i) {
     search::Event event;
     event.phase = static_cast<search::Phase>(i);
     v1::CrystallizeEvent wire;
@@ -130,6 +130,36 @@ TEST_F(ToProtoTest, CarriesTheCertificateAsJsonAndAsFields) {
   EXPECT_EQ(wire.certificate().digest().size(), 64u);
   EXPECT_EQ(wire.certificate().unit_names(1), "b");
   EXPECT_EQ(wire.certificate().unit_deletion_margins(1), -2);
+}
+
+TEST_F(ToProtoTest, CarriesWhatRobustModeFound) {
+  search::Explanation explanation;
+  explanation.margin_complement = -0.5;
+  search::Robustness& robustness = explanation.robustness.emplace();
+  robustness.steps = 5;
+  robustness.step_size = 0.25;
+  robustness.restarts = 3;
+  robustness.holds = true;
+  robustness.curve = {{0, 2.0}, {1, 1.5}, {5, 0.5}};
+  robustness.plain_curve = {{0, 1.0}, {5, -2.0}};
+  robustness.plain_units = 4;
+  v1::Explanation wire;
+  ToProto(explanation, context_, &wire);
+  EXPECT_TRUE(wire.has_complement_margin());
+  EXPECT_EQ(wire.complement_margin(), -0.5);
+  EXPECT_EQ(wire.robustness().step_count(), 5);
+  EXPECT_EQ(wire.robustness().step_size(), 0.25);
+  EXPECT_EQ(wire.robustness().restart_count(), 3);
+  EXPECT_TRUE(wire.robustness().holds());
+  ASSERT_EQ(wire.robustness().curve_size(), 3);
+  EXPECT_EQ(wire.robustness().curve(1).step_count(), 1);
+  EXPECT_EQ(wire.robustness().curve(1).worst_margin(), 1.5);
+  EXPECT_EQ(wire.robustness().plain_curve(1).worst_margin(), -2.0);
+  EXPECT_EQ(wire.robustness().plain_unit_count(), 4);
+  wire.Clear();
+  ToProto(search::Explanation(), context_, &wire);
+  EXPECT_FALSE(wire.has_robustness());
+  EXPECT_FALSE(wire.has_complement_margin());
 }
 
 TEST(LargeAnswers, StayBelowFourMebibytes) {
