@@ -3,12 +3,13 @@
 import hashlib
 import json
 import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, field, fields
 
 MODES = ("SUFFICIENT", "GROUNDED")
 MODEL_SCHEMES = ("head", "neuron", "head+neuron")
 COMPONENT_SCHEMES = ("subcomponent", "subcomponent+delta", "node", "node+delta")
 REFERENCES = ("zero", "mean")
+OPTIONAL = ("attack", "decomposition_digest")  # left out where there is none
 POSITION_MODES = ("keep_ids", "reindex")
 
 
@@ -59,6 +60,8 @@ class Certificate:
     weights_digest: str
     # Of the decomposition whose units they are; absent for heads and neurons.
     decomposition_digest: str = ""
+    # Of robust mode: what this verifier does not run.
+    attack: dict = field(default_factory=dict)
 
     @property
     def noise(self):
@@ -92,6 +95,8 @@ def _read(name, kind, value):
             number = math.nan
         if math.isfinite(number):
             return number
+    if kind is dict and isinstance(value, dict):
+        return value
     inner = getattr(kind, "__args__", None)
     if inner and isinstance(value, list):
         return [_read(name, inner[0], item) for item in value]
@@ -107,12 +112,12 @@ def read_certificate(text):
     if not isinstance(content, dict):
         raise Unreadable("not a JSON object")
     values = {}
-    for field in fields(Certificate):
-        if field.name not in content and field.default is not MISSING:
+    for one in fields(Certificate):
+        if one.name not in content and one.name in OPTIONAL:
             continue
-        if field.name not in content:
-            raise Unreadable(f"field {field.name} is missing")
-        values[field.name] = _read(field.name, field.type, content[field.name])
+        if one.name not in content:
+            raise Unreadable(f"field {one.name} is missing")
+        values[one.name] = _read(one.name, one.type, content[one.name])
     certificate = Certificate(**values)
     for name, allowed in (
         ("mode", MODES),
