@@ -2,9 +2,10 @@
 //
 //   spar_certificate_probe < REQUESTS.json > RESPONSES.json
 //
-// REQUESTS, one per folder: [{"folder", "reference_prompts": [[id..]..],
-//   "questions": [{"tokens", "mode", "scheme", "reference",
-//   "position_mode"}..], "verify": [certificate as a string..]}..]
+// REQUESTS, one per folder: [{"folder", "decomposition": its folder or null,
+//   "reference_prompts": [[id..]..], "questions": [{"tokens", "mode", "scheme",
+//   "reference", "position_mode"}..], "verify": [certificate as a
+//   string..]}..]
 // RESPONSES: [{"error"} or
 //   {"answers": [{"verdict", "remark", "certificate": string or null, "units",
 //     "positions", "precision", "contrast"}..],
@@ -19,6 +20,7 @@
 #include "nlohmann/json.hpp"
 
 #include "base/status.h"
+#include "models/decomposition/decomposition.h"
 #include "models/snapshot/snapshot.h"
 #include "models/torch/torch_backend.h"
 #include "server/search/certificate.h"
@@ -29,6 +31,8 @@ namespace {
 
 using Json = nlohmann::json;
 using Tokens = std::vector<models::TokenId>;
+
+constexpr char kDecomposition[] = "main";
 
 absl::StatusOr<Question> ReadQuestion(const Json& json) {
   Question question;
@@ -44,6 +48,9 @@ absl::StatusOr<Question> ReadQuestion(const Json& json) {
   options.position_mode = json.at("position_mode") == "reindex"
                               ? models::PositionMode::kReindex
                               : models::PositionMode::kKeepIds;
+  if (models::SpaceOf(options.scheme) != models::UnitSpace::kHeadsAndNeurons) {
+    options.decomposition = kDecomposition;
+  }
   return question;
 }
 
@@ -109,6 +116,14 @@ absl::StatusOr<Json> Respond(const Json& request) {
   options.num_threads = 1;
   options.reference_prompts =
       request.at("reference_prompts").get<std::vector<Tokens>>();
+  if (const Json& folder = request.at("decomposition"); !folder.is_null()) {
+    ASSIGN_OR_RETURN(
+        std::shared_ptr<const models::Decomposition> decomposition,
+        models::Decomposition::Open(folder.get<std::string>(), *snapshot,
+                                    models::SnapshotOptions{}));
+    options.decompositions = {
+        {.name = kDecomposition, .decomposition = std::move(decomposition)}};
+  }
   ASSIGN_OR_RETURN(auto backend, models::MakeTorchBackend(snapshot, options));
   const auto explainer =
       Explainer::Make(std::move(backend), ExplainerOptions{});

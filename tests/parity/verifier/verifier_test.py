@@ -21,6 +21,7 @@ CLIENT = REPOSITORY / "client/python"
 DEMO = REPOSITORY / "models/demo/model"
 sys.path[:0] = [str(HERE.parent), str(CLIENT)]
 
+import random_decomposition  # noqa: E402
 import zoo  # noqa: E402
 from spar import checkpoint  # noqa: E402
 from spar.certificate import (  # noqa: E402
@@ -29,12 +30,15 @@ from spar.certificate import (  # noqa: E402
     content_digest,
     read_certificate,
 )
+from spar.decomposition import read_decomposition  # noqa: E402
 from spar.exact_units import make_units  # noqa: E402
 from spar.open_model import open_model  # noqa: E402
 from spar.verify import INVALID, main, verify  # noqa: E402
 from spar.verify_margins import Oracle  # noqa: E402
 
 RANDOM_MODELS = (
+    "simple_mlp",
+    "gpt2",
     "gpt2_hub",
     "neox",
     "llama_wide_heads",
@@ -43,13 +47,23 @@ RANDOM_MODELS = (
     "simple_mlp_fused",
     "simple_gpt2",
 )
+CI = {"kind": "global_shared_mlp", "hidden": []}
 SUFFICIENT = ("SUFFICIENT", "head+neuron", "zero", "keep_ids")
 GROUNDED = ("GROUNDED", "head+neuron", "zero", "keep_ids")
 SUFFICIENT_MEAN = ("SUFFICIENT", "neuron", "mean", "reindex")
 GROUNDED_MEAN = ("GROUNDED", "head+neuron", "mean", "reindex")
+SUBCOMPONENTS = ("SUFFICIENT", "subcomponent", "zero", "keep_ids")
+SUBCOMPONENTS_MEAN = ("SUFFICIENT", "subcomponent+delta", "mean", "reindex")
+NODES = ("SUFFICIENT", "node+delta", "zero", "keep_ids")
+NODES_MEAN = ("SUFFICIENT", "node", "mean", "keep_ids")
+NODES_GROUNDED = ("GROUNDED", "node+delta", "zero", "keep_ids")
+OF_A_DECOMPOSITION = (SUBCOMPONENTS, SUBCOMPONENTS_MEAN, NODES, NODES_MEAN)
 # GROUNDED costs a thousand rows: of some models only.
 KINDS = {
     "demo": (SUFFICIENT, GROUNDED, SUFFICIENT_MEAN),
+    "simple_mlp": (*OF_A_DECOMPOSITION, NODES_GROUNDED),
+    "gpt2": OF_A_DECOMPOSITION,
+    "neox": (SUFFICIENT, *OF_A_DECOMPOSITION),
     "gpt2_hub": (SUFFICIENT, GROUNDED, SUFFICIENT_MEAN),
     "simple_mlp_fused": (SUFFICIENT, GROUNDED, SUFFICIENT_MEAN, GROUNDED_MEAN),
 }
@@ -58,15 +72,18 @@ KINDS = {
 class Subject:
     """A model folder, its reference prompts, and a prompt to ask about."""
 
-    def __init__(self, name, folder, reference_prompts, tokens):
+    def __init__(self, name, folder, reference_prompts, tokens, decomposition=None):
         self.name = name
         self.folder = str(folder)
+        self.decomposition = decomposition and str(decomposition)
+        self.factors = decomposition and read_decomposition(decomposition, folder)
         self.reference_prompts = reference_prompts
         self.tokens = tokens
 
     def request(self, questions=(), certificates=()):
         return {
             "folder": self.folder,
+            "decomposition": self.decomposition,
             "reference_prompts": self.reference_prompts,
             "questions": list(questions),
             "verify": list(certificates),
@@ -87,7 +104,9 @@ class Subject:
         ]
 
     def verify(self, certificate):
-        return verify(certificate, self.folder, self.reference_prompts)
+        return verify(
+            certificate, self.folder, self.reference_prompts, self.decomposition
+        )
 
 
 def _random_subject(name, root):
@@ -97,7 +116,17 @@ def _random_subject(name, root):
         return [draw.randrange(zoo.VOCAB) for _ in range(length)]
 
     prompts = [prompt(draw.randrange(6, 14)) for _ in range(40)]
-    return Subject(name, zoo.make(name, root), prompts, prompt(7))
+    folder = zoo.make(name, root)
+    decomposition = None
+    if set(KINDS.get(name, ())) & set(OF_A_DECOMPOSITION):
+        decomposition = root / f"{name}-decomposition"
+        weights = random_decomposition.linear_weights(
+            folder, random_decomposition.MODELS[name]
+        )
+        random_decomposition.write_decomposition(
+            decomposition, folder, weights, CI, "leaky_hard", 11
+        )
+    return Subject(name, folder, prompts, prompt(7), decomposition)
 
 
 def _demo_subject():
@@ -201,7 +230,15 @@ def _with_the_target_as_control(c):
     return c
 
 
+def _with_another_decomposition(c):
+    if "decomposition_digest" not in c:
+        return None
+    c["decomposition_digest"] = "0" * 64
+    return c
+
+
 FORGERIES = (
+    _with_another_decomposition,
     _without_a_unit,
     _with_another_prompt,
     _with_another_model,
@@ -216,14 +253,14 @@ FORGERIES = (
 )
 
 
-def _forgeries(certificate, model):
-    """[(name, forged JSON)]."""
+def _forgeries(certificate, name_of):
+    """[(name, forged JSON)]; name_of: of a unit."""
     forged = []
     for forge in FORGERIES:
         content = forge(json.loads(certificate))
         if content is not None:
             forged.append((forge.__name__, _with_digest(content)))
-    content = _with_a_unit(json.loads(certificate), model.unit_name)
+    content = _with_a_unit(json.loads(certificate), name_of)
     forged.append(("_with_a_unit", _with_digest(content)))
     content = _with_a_higher_margin(json.loads(certificate))
     forged.append(("the old digest", canonical_json(content)))
@@ -276,7 +313,14 @@ def judged(subjects, genuine):
     for one in genuine:
         if not _is_forged(one):
             continue
-        for name, text in _forgeries(one.text, models[id(one.subject)]):
+        certificate, _ = read_certificate(one.text)
+        units = make_units(
+            models[id(one.subject)],
+            certificate,
+            None,
+            one.subject.factors if certificate.of_components else None,
+        )
+        for name, text in _forgeries(one.text, units.name):
             made.append(Made(one.subject, f"{one.name} {name}", text))
     of = {id(s): [m for m in made if m.subject is s] for s in subjects.values()}
     responses = _probe(
@@ -295,6 +339,8 @@ def test_most_questions_end_in_a_certificate(subjects, genuine):
     assert len(genuine) >= 0.8 * sum(len(s.questions()) for s in subjects.values())
     assert len([m for m in genuine if json.loads(m.text)["mode"] == "GROUNDED"]) >= 3
     assert {id(m.subject) for m in genuine} == {id(s) for s in subjects.values()}
+    schemes = {json.loads(m.text)["unit_scheme"] for m in genuine}
+    assert schemes >= {scheme for _, scheme, _, _ in OF_A_DECOMPOSITION}
 
 
 def test_a_genuine_certificate_holds_for_both(judged, genuine):
