@@ -61,7 +61,7 @@ def predictions(imports):
     return _ask("SPAR_FORWARD_PROBE", questions)
 
 
-def _truth(name, model):
+def truth_of(name, model):
     """Of each prompt: module to (a, z, lower, upper)."""
     case, said = CASES[name], []
     for prompt in PROMPTS:
@@ -76,7 +76,7 @@ def _truth(name, model):
     return said
 
 
-def _close(mine, truth, what):
+def close(mine, truth, what):
     mine = np.asarray(mine)
     assert mine.shape == truth.shape, what
     error = np.abs(mine - truth).max(initial=0) / np.abs(truth).max(initial=1)
@@ -88,7 +88,7 @@ def test_logits_of_the_target(imports, predictions, name):
     assert "error" not in predictions[name], predictions[name]["error"]
     for prompt, logits in zip(PROMPTS, predictions[name]["predict"], strict=True):
         truth = imports(name).model.run(torch.tensor([prompt]))[0][0].numpy()
-        _close(logits, truth, f"logits after {prompt}")
+        close(logits, truth, f"logits after {prompt}")
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -97,18 +97,18 @@ def test_activations_logits_and_importances(answers, name):
     assert "error" not in answer, answer["error"]
     assert sorted(answer["names"]) == sorted(model.counts)
     assert answer["identity_error"] < 1e-5
-    truth = _truth(name, model)
+    truth = truth_of(name, model)
     for m, path in enumerate(answer["names"]):
         for i, what in enumerate(("a", "z", "lower", "upper")):
             joined = np.concatenate([prompt[path][i] for prompt in truth])
-            _close(answer[what][m], joined, f"{what} of {path}")
+            close(answer[what][m], joined, f"{what} of {path}")
 
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_sparse_importances(answers, name):
     model, answer = answers[name]
     kept = 0
-    for prompt, held in zip(_truth(name, model), answer["sparse"], strict=True):
+    for prompt, held in zip(truth_of(name, model), answer["sparse"], strict=True):
         for path, sparse in zip(answer["names"], held, strict=True):
             a, _, lower, _ = prompt[path]
             mine = np.zeros_like(lower, dtype=bool)
@@ -118,7 +118,7 @@ def test_sparse_importances(answers, name):
                 mine[t, sparse["component"][begin:end]] = True
             clear = np.abs(lower - THRESHOLD) > NEAR_THRESHOLD
             assert (mine == (lower > THRESHOLD))[clear].all(), path
-            _close(sparse["importance"], lower[mine], path)
-            _close(sparse["activation"], a[mine], path)
+            close(sparse["importance"], lower[mine], path)
+            close(sparse["activation"], a[mine], path)
             kept += mine.sum()
     assert kept > 10
