@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 import spar
+from decomposed import serve_decomposed
 from random_model import word, write_random_model
 from spard_process import Spard
 
@@ -39,6 +40,14 @@ def server(folders, cache):
         yield spard
         assert spard.is_alive()
         assert spard.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def decomposed(folders, cache, tmp_path_factory):
+    """Serves tiny with the decompositions "main" and "other", and bare."""
+    root = tmp_path_factory.mktemp("decompositions")
+    with serve_decomposed(root, folders, cache) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ graphs of their subcomponents, against a plain torch re-implementation."""
 
 import json
 import re
-import sys
 import time
 
 import grpc
@@ -12,57 +11,16 @@ import pytest
 from safetensors.numpy import load_file
 
 import spar
-from conftest import ROOT
 from random_model import word
 from spar.client import attributions, decompositions, models
 from spar.errors import Error
-from spard_process import PATIENCE, Spard
+from spard_process import PATIENCE
 from spard_process import spar as spar_program
-
-sys.path.append(str(ROOT / "tests" / "parity"))
-
-from decomposition_reference import Reference  # noqa: E402
-from decomposition_test import module_inputs  # noqa: E402
-from random_decomposition import KINDS, linear_weights, write_decomposition  # noqa: E402
 
 MAIN = "models/tiny/decompositions/main"
 THRESHOLD = 0.25
 TOLERANCE = 1e-5  # of importances and, relative to the largest, activations
 PROMPTS = [[7, 0, 33, 41, 7, 12, 48], [19], [2, 44, 3]]
-
-
-class Decomposed:
-    """A server of "tiny", decomposed twice, and of "bare", not decomposed."""
-
-    def __init__(self, root, model, address):
-        self.model, self.address = model, address
-        self.folder = root / "main"
-        self.weights = linear_weights(model, "wte")
-        self.reference = Reference(self.folder)
-
-    def truth(self, tokens):
-        """Module to (g, a), each [T, C] in float64."""
-        inputs = module_inputs(self.model, tokens, "wte", list(self.weights))
-        z = self.reference.logits(inputs)
-        return {name: (self.reference.lower(z[name]).numpy(),
-                       self.reference.activations(name, inputs[name]).numpy())
-                for name in self.weights}
-
-
-@pytest.fixture(scope="module")
-def decomposed(folders, cache, tmp_path_factory):
-    root, model = tmp_path_factory.mktemp("decompositions"), folders["tiny"]
-    weights = linear_weights(model, "wte")
-    write_decomposition(root / "main", model, weights, KINDS["transformer"], "leaky_hard", 5)
-    write_decomposition(root / "other", model, weights, KINDS["mlp"], "normal", 6)
-    with Spard(f"--model=tiny={model}", f"--model=bare={folders['bare']}",
-               f"--decomposition=tiny/main={root / 'main'}",
-               f"--decomposition=tiny/other={root / 'other'}", cache=cache) as spard:
-        made = Decomposed(root, model, spard.address)
-        made.spard = spard
-        yield made
-        assert spard.is_alive()
-        assert spard.stop() == 0
 
 
 @pytest.fixture
