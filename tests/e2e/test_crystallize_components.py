@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -106,7 +107,9 @@ def test_the_command_line_shows_units_of_a_decomposition(decomposed):
         " ".join(word(token) for token in PROMPT), "--decomposition", "main", "--units",
         "node", "--mode", "sufficient", "--sparse-fraction", "1")
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "h.0." in found.stdout or "wte" in found.stdout
+    assert "module:subcomponent" in found.stdout
+    kept = next(line for line in found.stdout.splitlines() if line.startswith("4 "))
+    assert re.search(r"1  (wte|h\.\d\.[a-z_.]+):\d", kept), found.stdout
 
 
 @pytest.mark.parametrize("options, code, reason", (
