@@ -203,7 +203,10 @@ TEST_F(FromProto, RefusesEveryOptionOutOfItsRange) {
       {"mode", [](Options* o) { o->set_mode(static_cast<v1::Mode>(3)); }},
       {"mode", [](Options* o) { o->set_mode(static_cast<v1::Mode>(-1)); }},
       {"unit_scheme",
-       [](Options* o) { o->set_unit_scheme(static_cast<v1::UnitScheme>(4)); }},
+       [](Options* o) {
+         o->set_unit_scheme(
+             static_cast<v1::UnitScheme>(v1::UnitScheme_MAX + 1));
+       }},
       {"reference",
        [](Options* o) { o->set_reference(static_cast<v1::Reference>(9)); }},
       {"position_mode",
