@@ -128,10 +128,9 @@ TEST(FormatExplanation, NamesTheAttackThatASetHoldsAgainst) {
                               "prompt, do not say it: -0.250\n"));
   EXPECT_THAT(text,
               HasSubstr("attack     holds against this attack: 5 steps of 0.1 "
-                        "from 4 starts; worst margin\n"
-                        "           after so many steps 0: +1.500, 5: +1.000. "
-                        "The plain set of 2 units: 0:\n"
-                        "           +0.500, 5: -4.500\n"));
+                        "from 4 starts; worst margin after so many steps 0: "
+                        "+1.500, 5: +1.000. The plain set of 2 units: 0: "
+                        "+0.500, 5: -4.500\n"));
   robustness.set_holds(false);
   robustness.clear_curve();
   EXPECT_THAT(FormatExplanation(explanation, SampleModel(), Style()),
