@@ -39,6 +39,12 @@ class Lines:
             self.seen.append(line)
         return line
 
+    def rest(self):
+        """All lines, once the pipe has ended."""
+        while self.next() is not None:
+            pass
+        return self.seen
+
     def until(self, pattern):
         """The match of the first line that has one; fails at the end."""
         while True:
@@ -64,6 +70,7 @@ class Spard:
             self._metrics_port = self.log.until(r"metrics on port (\d+)")[1]
         except BaseException:
             self._process.kill()
+            print("".join(self.log.rest()))  # pytest shows it with the failure
             raise
 
     def metrics(self):

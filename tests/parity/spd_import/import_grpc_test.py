@@ -2,13 +2,16 @@
 importances it streams over gRPC, in float32, are those that torch has of the run
 in float64."""
 
-import pytest
+import json
+import shutil
 
 import numpy as np
+import pytest
 
 import spar
 from cases import CASES
 from import_server_test import NEAR_THRESHOLD, PROMPTS, THRESHOLD, close, truth_of
+from random_model import write_word_tokenizer
 from spard_process import Spard
 
 
@@ -21,7 +24,11 @@ def client(imports, tmp_path_factory):
     arguments = []
     for case in CASES:
         folder = imports(case).folder
-        arguments += [f"--model={_name(case)}={folder}/model",
+        model = tmp_path_factory.mktemp(case) / "model"
+        shutil.copytree(folder / "model", model)
+        config = json.loads((model / "config.json").read_text())
+        write_word_tokenizer(model, config["vocab_size"])
+        arguments += [f"--model={_name(case)}={model}",
                       f"--decomposition={_name(case)}/main={folder}/decomposition"]
     with Spard(*arguments, cache=tmp_path_factory.mktemp("cache")) as spard:
         with spar.Client(spard.address, timeout=300) as made:
