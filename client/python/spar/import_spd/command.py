@@ -120,8 +120,9 @@ def _warn(summary):
     if not summary.has_tokenizer:
         used = summary.tokenizer_name
         print(
-            "spar-import-spd: note: no tokenizer beside the model, prompts have to be "
-            "token ids" + (f"; the run names {used}" if used else ""),
+            "spar-import-spd: note: no tokenizer beside the model, and spard serves "
+            "none without: name one with --tokenizer"
+            + (f"; the run names {used}" if used else ""),
             file=sys.stderr,
         )
 
