@@ -189,7 +189,7 @@ int Main(int argc, char** argv) {
   }
   request.coefficients = {1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2};
   request.steps = options.quick ? 10 : 40;
-  const int rounds = options.quick ? 4 : 9;
+  const int rounds = options.quick ? 3 : 9;
   Say(base::Cat(kPrompts, " prompts at ", request.coefficients.size(),
                 " prices, float32, ", at::get_num_threads(), " threads"));
 
