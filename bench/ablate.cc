@@ -19,6 +19,7 @@
 
 #include "base/status.h"
 #include "bench/bench_report.h"
+#include "bench/random_components.h"
 #include "models/decomposition/paper_shape.h"
 #include "models/snapshot/random_snapshot.h"
 #include "models/torch/ablation/torch_ablation.h"
@@ -32,36 +33,11 @@ using models::AblationRow;
 using models::ComponentModule;
 using models::DecoderSpec;
 using models::DecomposedDecoder;
-using models::DecomposedModule;
 using models::Intervention;
 
 constexpr int kTokens = 16;
 // In place of the mask 0, so that the dense forward leaves nothing out.
 constexpr float kDead = 1e-30f;
-
-// Uniform numbers of variance 1 / terms.
-at::Tensor RandomFactor(uint64_t stream,
-                        int64_t rows,
-                        int64_t columns,
-                        double terms) {
-  return (models::UniformNumbers(1, stream, {rows, columns}) * 2 - 1) *
-         std::sqrt(3 / terms);
-}
-
-std::vector<ComponentModule> RandomModules(const DecoderSpec& spec) {
-  std::vector<ComponentModule> modules;
-  uint64_t stream = 0;
-  for (const DecomposedModule& module : models::PaperModules(spec)) {
-    const int64_t components = module.num_components;
-    modules.push_back(
-        {.module = module,
-         .v = RandomFactor(stream, components, module.d_in, module.d_in),
-         .u = RandomFactor(stream + 1, components, module.d_out,
-                           static_cast<double>(components))});
-    stream += 2;
-  }
-  return modules;
-}
 
 // g of every module, [tokens, C].
 std::vector<at::Tensor> DrawImportances(
@@ -128,7 +104,8 @@ int Main(int argc, char** argv) {
       models::MakeRandomSnapshot(models::PaperTarget(), /*biases=*/false, 1);
   const models::Decoder decoder =
       models::LoadDecoder(*snapshot, at::kCPU, at::kFloat);
-  DecomposedDecoder decomposed(decoder, RandomModules(decoder.spec));
+  DecomposedDecoder decomposed(
+      decoder, RandomComponents(models::PaperModules(decoder.spec)));
   const std::vector<at::Tensor> importances =
       DrawImportances(decomposed.modules());
 

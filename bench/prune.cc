@@ -20,6 +20,7 @@
 
 #include "base/status.h"
 #include "bench/bench_report.h"
+#include "bench/random_components.h"
 #include "models/decomposition/decomposable_modules.h"
 #include "models/snapshot/random_snapshot.h"
 #include "models/torch/aten.h"
@@ -58,32 +59,16 @@ DecoderSpec SmallTarget() {
   return spec;
 }
 
-// Uniform numbers of variance 1 / terms.
-at::Tensor RandomFactor(uint64_t stream,
-                        int64_t rows,
-                        int64_t columns,
-                        double terms) {
-  return (models::UniformNumbers(1, stream, {rows, columns}) * 2 - 1) *
-         std::sqrt(3 / terms);
-}
-
-std::vector<ComponentModule> SmallModules(const DecoderSpec& spec) {
+std::vector<DecomposedModule> SmallModules(const DecoderSpec& spec) {
   const std::map<ModuleSite, int> counts = {
       {ModuleSite::kQ, 64}, {ModuleSite::kK, 64},   {ModuleSite::kV, 96},
       {ModuleSite::kO, 96}, {ModuleSite::kUp, 256}, {ModuleSite::kDown, 256}};
-  std::vector<ComponentModule> modules;
-  uint64_t stream = 0;
+  std::vector<DecomposedModule> modules;
   for (DecomposedModule& module : models::DecomposableModules(spec)) {
     const auto count = counts.find(module.site);
     if (count == counts.end()) continue;
     module.num_components = count->second;
-    const int64_t components = module.num_components;
-    modules.push_back(
-        {.module = module,
-         .v = RandomFactor(stream, components, module.d_in, module.d_in),
-         .u = RandomFactor(stream + 1, components, module.d_out,
-                           static_cast<double>(components))});
-    stream += 2;
+    modules.push_back(module);
   }
   return modules;
 }
@@ -171,7 +156,8 @@ int Main(int argc, char** argv) {
       models::MakeRandomSnapshot(SmallTarget(), /*biases=*/false, 1);
   const models::Decoder decoder =
       models::LoadDecoder(*snapshot, at::kCPU, at::kFloat);
-  DecomposedDecoder decomposed(decoder, SmallModules(decoder.spec));
+  DecomposedDecoder decomposed(decoder,
+                               RandomComponents(SmallModules(decoder.spec)));
   models::PruneSubject subject;
   subject.decomposed = &decomposed;
   subject.logits = [&](std::span<const TokenId> tokens) {

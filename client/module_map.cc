@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client/short_names.h"
 #include "client/text.h"
 
 #include "base/status.h"
@@ -46,38 +47,16 @@ std::vector<Group> GroupsOf(const v1::Explanation& explanation) {
 
 // "7,31,delta" of one module; where `named`, "h.3.mlp.c_fc:7,31,delta".
 std::vector<Piece> Pieces(const Group& group, bool named) {
-  std::vector<Piece> pieces;
-  const std::string* module = nullptr;
-  int in_module = 0;
-  int left_out = 0;
-  const auto close = [&] {
-    if (left_out == 0) return;
-    const std::string more = base::Cat("+", left_out, " more");
-    pieces.push_back({more, Width(more), true});
-    left_out = 0;
-  };
+  ShortNames names(kMostOfAModule);
   for (const v1::Unit* const unit : group.units) {
     const std::string part = unit->kind() == "delta"
                                  ? std::string("delta")
                                  : std::to_string(unit->index());
-    if (module != nullptr && *module == unit->module()) {
-      if (++in_module > kMostOfAModule) {
-        ++left_out;
-        continue;
-      }
-      const std::string text = base::Cat(",", part);
-      pieces.push_back({text, Width(text), false});
-      continue;
-    }
-    close();
-    module = &unit->module();
-    in_module = 1;
-    const std::string text =
-        named ? base::Cat(Escaped(unit->module()), ":", part) : part;
-    pieces.push_back({text, Width(text), true});
+    names.Add(unit->module(),
+              named ? base::Cat(Escaped(unit->module()), ":", part) : part,
+              part);
   }
-  close();
-  return pieces;
+  return names.Take();
 }
 
 }  // namespace

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string_view>
 #include <vector>
 
+#include "client/short_names.h"
 #include "client/text.h"
 
 #include "base/status.h"
@@ -116,35 +119,15 @@ std::string Bars(const Layer& layer, int tallest, const Style& style) {
 
 // "transformer.h.3.mlp#neuron=100", ",317", " +12 more", ...
 std::vector<Piece> Names(const Layer& layer) {
-  std::vector<Piece> pieces;
-  std::string group;
-  int in_group = 0;
-  int left_out = 0;
-  const auto close = [&] {
-    if (left_out == 0) return;
-    const std::string more = base::Cat("+", left_out, " more");
-    pieces.push_back({more, Width(more), true});
-    left_out = 0;
-  };
+  ShortNames names(kMostNamesPerGroup);
   for (const v1::Unit* const unit : layer.units) {
     const std::string name = Escaped(unit->name());
     const std::string stem = name.substr(0, name.rfind('=') + 1);
-    if (!stem.empty() && stem == group) {
-      if (++in_group > kMostNamesPerGroup) {
-        ++left_out;
-        continue;
-      }
-      const std::string index = base::Cat(",", name.substr(stem.size()));
-      pieces.push_back({index, Width(index), false});
-      continue;
-    }
-    close();
-    group = stem;
-    in_group = 1;
-    pieces.push_back({name, Width(name), true});
+    std::optional<std::string_view> group;
+    if (!stem.empty()) group = stem;
+    names.Add(group, name, std::string_view(name).substr(stem.size()));
   }
-  close();
-  return pieces;
+  return names.Take();
 }
 
 int HeadColumns(const Map& map, const v1::Model& model) {

@@ -137,6 +137,14 @@ absl::Status CheckGeneration(const ModelInfo& info,
 
 }  // namespace
 
+absl::Status CheckAdversarySteps(int steps, double step_size, int restarts) {
+  RETURN_IF_ERROR(
+      CheckWithin(steps, 1, kMaxAdversarySteps, "adversary.step_count"));
+  RETURN_IF_ERROR(CheckWithin(step_size, 1e-6, 1.0, "adversary.step_size"));
+  return CheckWithin(restarts, 1, kMaxAdversaryRestarts,
+                     "adversary.restart_count");
+}
+
 absl::Status CheckPosition(int32_t position,
                            size_t length,
                            std::string_view field) {
@@ -191,12 +199,8 @@ absl::Status CheckAblation(const ModelInfo& info,
                             "1, but for stochastic masks");
   }
   const AdversaryOptions& adversary = request.adversary;
-  RETURN_IF_ERROR(CheckWithin(adversary.steps, 1, kMaxAdversarySteps,
-                              "adversary.step_count"));
-  RETURN_IF_ERROR(
-      CheckWithin(adversary.step_size, 1e-6, 1.0, "adversary.step_size"));
-  RETURN_IF_ERROR(CheckWithin(adversary.restarts, 1, kMaxAdversaryRestarts,
-                              "adversary.restart_count"));
+  RETURN_IF_ERROR(CheckAdversarySteps(adversary.steps, adversary.step_size,
+                                      adversary.restarts));
   if (request.delta.has_value()) {
     RETURN_IF_ERROR(CheckMask(*request.delta, "delta"));
   }

@@ -19,6 +19,9 @@ inline constexpr int kMaxAdversarySteps = 1'000;
 inline constexpr int kMaxAdversaryRestarts = 16;
 inline constexpr int kMaxGeneratedTokens = 256;
 inline constexpr int kMaxAblationTopK = 100;
+
+// OPTION_OUT_OF_RANGE with a field of "adversary".
+absl::Status CheckAdversarySteps(int steps, double step_size, int restarts);
 inline constexpr int kMaxInterventions = 1 << 20;  // and as many swept
 // Masks that the interventions of one run may change: positions counted.
 inline constexpr int64_t kMaxMaskChanges = int64_t{1} << 21;

@@ -35,12 +35,8 @@ absl::Status CheckPrompt(const ModelInfo& info,
 }
 
 absl::Status CheckAdversary(const PruneAdversary& adversary) {
-  RETURN_IF_ERROR(CheckWithin(adversary.steps, 1, kMaxAdversarySteps,
-                              "adversary.step_count"));
-  RETURN_IF_ERROR(
-      CheckWithin(adversary.step_size, 1e-6, 1.0, "adversary.step_size"));
-  RETURN_IF_ERROR(CheckWithin(adversary.restarts, 1, kMaxAdversaryRestarts,
-                              "adversary.restart_count"));
+  RETURN_IF_ERROR(CheckAdversarySteps(adversary.steps, adversary.step_size,
+                                      adversary.restarts));
   return CheckWithin(adversary.weight, 0.0, kMaxWeight, "adversary.weight");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -153,6 +154,37 @@ std::vector<PlannedBatch> PlanBatches(std::span<const Row> rows,
       batches.back().bytes = ActivationBytes(spec, tokens, bytes_per_number) +
                              12 * int64_t{spec.vocab_size};
     }
+  }
+  return batches;
+}
+
+std::vector<PlannedBatch> PlanGradientBatches(
+    std::span<const GradientRow> rows,
+    int64_t max_bytes,
+    const std::function<int64_t(int64_t rows, int64_t tokens)>& bytes_of) {
+  std::vector<int> order(rows.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto key = [&](int i) {
+    return std::pair(rows[i].prompt->reference, rows[i].positions.Count());
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return key(a) < key(b); });
+  std::vector<PlannedBatch> batches;
+  int64_t tokens = 0;
+  for (const int row : order) {
+    const auto [reference, length] = key(row);
+    const bool fits =
+        !batches.empty() && batches.back().reference == reference &&
+        bytes_of(static_cast<int64_t>(batches.back().rows.size()) + 1,
+                 tokens + length) <= max_bytes;
+    if (!fits) {
+      batches.push_back({.reference = reference});
+      tokens = 0;
+    }
+    PlannedBatch& batch = batches.back();
+    tokens += length;
+    batch.rows.push_back(row);
+    batch.bytes = bytes_of(static_cast<int64_t>(batch.rows.size()), tokens);
   }
   return batches;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -38,5 +39,13 @@ std::vector<PlannedBatch> PlanBatches(std::span<const Row> rows,
                                       const UnitTable& units,
                                       const ReuseOptions& reuse,
                                       int bytes_per_number);
+
+// Batches of at most `max_bytes` of what the way back needs, which `bytes_of`
+// tells of some rows of `tokens` tokens in all, or of one row. Of one reference
+// kind, shortest rows first.
+std::vector<PlannedBatch> PlanGradientBatches(
+    std::span<const GradientRow> rows,
+    int64_t max_bytes,
+    const std::function<int64_t(int64_t rows, int64_t tokens)>& bytes_of);
 
 }  // namespace spar::models

@@ -1,8 +1,6 @@
 #include "models/torch/component_gradients.h"
 
-#include <algorithm>
 #include <cstring>
-#include <numeric>
 #include <utility>
 
 #include "models/torch/aten.h"
@@ -105,33 +103,10 @@ std::vector<PlannedBatch> PlanComponentGradients(
     const DecoderSpec& spec,
     const ComponentLayout& layout,
     int64_t max_bytes) {
-  std::vector<int> order(rows.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto key = [&](int i) {
-    return std::pair(rows[i].prompt->reference, rows[i].positions.Count());
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return key(a) < key(b); });
-  std::vector<PlannedBatch> batches;
-  int64_t tokens = 0;
-  for (const int row : order) {
-    const auto [reference, length] = key(row);
-    const bool fits =
-        !batches.empty() && batches.back().reference == reference &&
-        GradientBytes(spec, layout,
-                      static_cast<int64_t>(batches.back().rows.size()) + 1,
-                      tokens + length) <= max_bytes;
-    if (!fits) {
-      batches.push_back({.reference = reference});
-      tokens = 0;
-    }
-    PlannedBatch& batch = batches.back();
-    tokens += length;
-    batch.rows.push_back(row);
-    batch.bytes = GradientBytes(
-        spec, layout, static_cast<int64_t>(batch.rows.size()), tokens);
-  }
-  return batches;
+  return PlanGradientBatches(
+      rows, max_bytes, [&](int64_t num_rows, int64_t tokens) {
+        return GradientBytes(spec, layout, num_rows, tokens);
+      });
 }
 
 std::vector<RowGradient> ComponentGradients(

@@ -1,8 +1,6 @@
 #include "models/torch/gradients.h"
 
-#include <algorithm>
 #include <cstring>
-#include <numeric>
 #include <utility>
 
 #include "models/torch/aten.h"
@@ -29,33 +27,10 @@ int64_t GradientBytes(const DecoderSpec& spec, int64_t rows, int64_t tokens) {
 std::vector<PlannedBatch> PlanGradients(const Decoder& decoder,
                                         std::span<const GradientRow> rows,
                                         int64_t max_bytes) {
-  std::vector<int> order(rows.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto key = [&](int i) {
-    return std::pair(rows[i].prompt->reference, rows[i].positions.Count());
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return key(a) < key(b); });
-  std::vector<PlannedBatch> batches;
-  int64_t tokens = 0;
-  for (const int row : order) {
-    const int64_t length = rows[row].positions.Count();
-    const ReferenceKind reference = rows[row].prompt->reference;
-    const auto bytes_with = [&](int64_t num_rows, int64_t num_tokens) {
-      return GradientBytes(decoder.spec, num_rows, num_tokens);
-    };
-    if (batches.empty() || batches.back().reference != reference ||
-        bytes_with(static_cast<int64_t>(batches.back().rows.size()) + 1,
-                   tokens + length) > max_bytes) {
-      batches.push_back({.reference = reference});
-      tokens = 0;
-    }
-    PlannedBatch& batch = batches.back();
-    tokens += length;
-    batch.rows.push_back(row);
-    batch.bytes = bytes_with(static_cast<int64_t>(batch.rows.size()), tokens);
-  }
-  return batches;
+  return PlanGradientBatches(
+      rows, max_bytes, [&](int64_t num_rows, int64_t tokens) {
+        return GradientBytes(decoder.spec, num_rows, tokens);
+      });
 }
 
 std::vector<RowGradient> MaskGradients(const Decoder& decoder,

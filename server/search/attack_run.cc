@@ -40,7 +40,7 @@ Search<Nothing> StepTogether(Case* c,
     const Attack& attack = (*attacks)[i];
     if (attack.done()) continue;
     for (const std::vector<float>& point : attack.points()) {
-      rows.push_back(PointAt(*c, positions[i], point));
+      rows.push_back(c->GradientRowOf(positions[i], point));
     }
   }
   CO_ASSIGN_OR_RETURN(std::vector<models::RowGradient> gradients,
@@ -56,16 +56,6 @@ Search<Nothing> StepTogether(Case* c,
 }
 
 }  // namespace
-
-models::GradientRow PointAt(const Case& c,
-                            const models::IndexSet& positions,
-                            std::vector<float> masks) {
-  models::GradientRow row;
-  row.prompt = c.prompt;
-  row.masks = std::move(masks);
-  row.positions = positions;
-  return row;
-}
 
 Search<std::vector<models::RowGradient>> GradientsAt(
     Case* c, std::vector<models::GradientRow> points) {
@@ -129,7 +119,7 @@ Search<std::vector<Attacked>> RunAttacks(Case* c,
       result.worst_by_step = attacks[i].worst_by_step();
       if (std::abs(result.worst.margin - c->tau_acc) <= c->noise) {
         std::vector<models::GradientRow> alone(
-            1, PointAt(*c, positions[i], result.worst.masks));
+            1, c->GradientRowOf(positions[i], result.worst.masks));
         CO_ASSIGN_OR_RETURN(std::vector<double> margins,
                             co_await MarginsAt(c, std::move(alone)));
         result.worst.margin = margins.front();

@@ -47,6 +47,22 @@ models::IndexSet Case::FixedPositions() const {
   return fixed;
 }
 
+std::vector<int32_t> Case::FreePositions(
+    const models::IndexSet& positions) const {
+  std::vector<int32_t> free = positions.Members();
+  std::erase_if(free, [this](int32_t t) { return IsFixed(t); });
+  return free;
+}
+
+models::GradientRow Case::GradientRowOf(const models::IndexSet& positions,
+                                        std::vector<float> masks) const {
+  models::GradientRow row;
+  row.prompt = prompt;
+  row.masks = std::move(masks);
+  row.positions = positions;
+  return row;
+}
+
 models::Row Case::RowOf(const Restriction& restriction) const {
   models::Row row;
   row.prompt = prompt;

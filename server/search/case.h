@@ -140,9 +140,15 @@ class Case {
            (options().pin_first && position == 0);
   }
 
+  // Those of `positions` that may be deleted, ascending.
+  std::vector<int32_t> FreePositions(const models::IndexSet& positions) const;
+
   // The restriction on the question's prompt, or on a control with T counted
   // from the end.
   models::Row RowOf(const Restriction& restriction) const;
+  // The question's prompt on `positions` under `masks`, [unit].
+  models::GradientRow GradientRowOf(const models::IndexSet& positions,
+                                    std::vector<float> masks) const;
   models::Row ControlRow(const Control& control,
                          const Restriction& restriction) const;
   // The full model on `tokens`: a row of heads and neurons, whatever the

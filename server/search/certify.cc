@@ -60,8 +60,7 @@ std::vector<Passing> Deletions(const Case& c, const Restriction& restriction) {
     deletion.item = id;
     deletions.push_back(deletion);
   }
-  for (const int32_t t : restriction.positions.Members()) {
-    if (c.IsFixed(t)) continue;
+  for (const int32_t t : c.FreePositions(restriction.positions)) {
     Passing deletion;
     deletion.axis = Axis::kPositions;
     deletion.item = t;

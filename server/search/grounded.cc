@@ -15,15 +15,13 @@ constexpr int kHeldOutSamples = 256;
 // Positions that may be deleted, most important first: those without which the
 // full model says the target least often; then the restricted margin decides.
 Search<std::vector<int32_t>> RankPositions(Case* c) {
-  std::vector<int32_t> free;
+  const std::vector<int32_t> free = c->FreePositions(c->AllPositions());
   std::vector<models::IndexSet> sets;
   std::vector<Restriction> restrictions;
   Restriction everything;
   everything.units = c->AllUnits();
   everything.positions = c->AllPositions();
-  for (int position = 0; position < c->num_tokens(); ++position) {
-    if (c->IsFixed(position)) continue;
-    free.push_back(position);
+  for (const int32_t position : free) {
     restrictions.push_back(Without(everything, Axis::kPositions, position));
     sets.push_back(restrictions.back().positions);
   }
@@ -191,10 +189,7 @@ Search<Verified> GroundPositions(Case* c) {
 
 Search<Verified> ShrinkGroundedPositions(Case* c, Verified start) {
   c->phase = Phase::kPositionsGivenUnits;
-  std::vector<int32_t> order;
-  for (const int32_t t : start.restriction.positions.Members()) {
-    if (!c->IsFixed(t)) order.push_back(t);
-  }
+  std::vector<int32_t> order = c->FreePositions(start.restriction.positions);
   // Contrast is a matter of S: a smaller T may ask for a larger S.
   const double contrast_bar = c->contrast_bar;
   c->contrast_bar = 0;

@@ -7,15 +7,6 @@
 namespace spar::search {
 namespace {
 
-// Positions that may be deleted, ascending.
-std::vector<int32_t> FreePositions(const Case& c) {
-  std::vector<int32_t> free;
-  for (int position = 0; position < c.num_tokens(); ++position) {
-    if (!c.IsFixed(position)) free.push_back(position);
-  }
-  return free;
-}
-
 // `items` by `keys`, ascending, stable.
 std::vector<int32_t> SortedBy(const std::vector<int32_t>& items,
                               const std::vector<double>& keys) {
@@ -32,7 +23,7 @@ std::vector<int32_t> SortedBy(const std::vector<int32_t>& items,
 
 Search<Verified> FindPositions(Case* c) {
   c->phase = Phase::kPositions;
-  const std::vector<int32_t> free = FreePositions(*c);
+  const std::vector<int32_t> free = c->FreePositions(c->AllPositions());
   Restriction base;
   base.units = c->AllUnits();
   base.positions = c->FixedPositions();
@@ -102,10 +93,7 @@ Search<Verified> FindPositions(Case* c) {
 
 Search<Verified> ShrinkPositions(Case* c, Verified start) {
   c->phase = Phase::kPositionsGivenUnits;
-  std::vector<int32_t> order;
-  for (const int32_t t : start.restriction.positions.Members()) {
-    if (!c->IsFixed(t)) order.push_back(t);
-  }
+  std::vector<int32_t> order = c->FreePositions(start.restriction.positions);
   co_return co_await Shrink(c, start, std::move(order), Axis::kPositions);
 }
 

@@ -62,7 +62,7 @@ models::GradientRow Counterexamples::PointOf(
     const Case& c, int index, const Restriction& restriction) const {
   std::vector<float> masks = masks_[static_cast<size_t>(index)];
   for (const int32_t id : restriction.units.Members()) masks[id] = 1.0f;
-  return PointAt(c, restriction.positions, std::move(masks));
+  return c.GradientRowOf(restriction.positions, std::move(masks));
 }
 
 Search<Refuter> FindRefuter(Case* c,

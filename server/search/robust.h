@@ -38,10 +38,6 @@ Search<std::vector<double>> MarginsAt(Case* c,
 inline bool Holds(const Case& c, double worst_margin) {
   return worst_margin > c.tau_acc;
 }
-// `masks` at T.
-models::GradientRow PointAt(const Case& c,
-                            const models::IndexSet& positions,
-                            std::vector<float> masks);
 
 // Note [Counterexamples for other sets]
 // A counterexample is a point that broke some set S0: a mask for every unit

@@ -20,7 +20,7 @@ models::GradientRow WorstWithout(const Case& c,
   } else {
     positions.Remove(deletion.item);
   }
-  return PointAt(c, positions, std::move(masks));
+  return c.GradientRowOf(positions, std::move(masks));
 }
 
 // Per deletion the lowest margin found: at the set's own worst point, and where
@@ -75,8 +75,8 @@ Search<Certificate> CertifyHeld(Case* c, Held held) {
   Certificate& certificate = certified.certificate;
   // The worst point as a checker asks it: alone.
   std::vector<models::GradientRow> alone(
-      1,
-      PointAt(*c, held.set.restriction.positions, held.attacked.worst.masks));
+      1, c->GradientRowOf(held.set.restriction.positions,
+                          held.attacked.worst.masks));
   CO_ASSIGN_OR_RETURN(std::vector<models::RowGradient> worst,
                       co_await c->oracle->Gradients(std::move(alone)));
   std::vector<Passing> deletions = certified.passing;

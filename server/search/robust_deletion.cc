@@ -55,9 +55,7 @@ std::vector<Item> ItemsOf(const Case& c, const Held& held) {
     item.id = id;
     items.push_back(item);
   }
-  const std::vector<int32_t> positions = now.positions.Members();
-  for (const int32_t id : positions) {
-    if (c.IsFixed(id)) continue;
+  for (const int32_t id : c.FreePositions(now.positions)) {
     Item item;
     item.axis = Axis::kPositions;
     item.id = id;

@@ -8,16 +8,6 @@
 namespace spar::search {
 namespace {
 
-models::GradientRow RowAt(const Case& c,
-                          const models::IndexSet& positions,
-                          std::vector<float> masks) {
-  models::GradientRow row;
-  row.prompt = c.prompt;
-  row.masks = std::move(masks);
-  row.positions = positions;
-  return row;
-}
-
 // Which order a row's gradient counts for.
 enum Sampling { kRandomMasks, kNothingOn, kPath, kNumSamplings };
 
@@ -53,7 +43,7 @@ models::GradientRow RowOfSample(const Case& c,
       masks[id] = (i + 0.5f) / width.path_points;
     }
   }
-  return RowAt(c, positions, std::move(masks));
+  return c.GradientRowOf(positions, std::move(masks));
 }
 
 // Those by score, largest first, ties by their order here.
@@ -109,7 +99,7 @@ Search<std::vector<std::vector<int32_t>>> ScoreUnits(Case* c,
 
 Search<std::vector<double>> PredictDrops(Case* c, Restriction at) {
   std::vector<models::GradientRow> rows;
-  rows.push_back(RowAt(*c, at.positions, c->MasksOf(at.units)));
+  rows.push_back(c->GradientRowOf(at.positions, c->MasksOf(at.units)));
   CO_ASSIGN_OR_RETURN(std::vector<models::RowGradient> gradients,
                       co_await c->oracle->Gradients(std::move(rows)));
   std::vector<double> drops(gradients.front().gradient.begin(),
