@@ -4,16 +4,10 @@
 #include <cmath>
 #include <utility>
 
+#include "models/log_softmax.h"
+
 namespace spar::models {
 namespace {
-
-std::vector<double> LogSoftmax(std::vector<double> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const double logit : logits) sum += std::exp(logit - largest);
-  for (double& logit : logits) logit -= largest + std::log(sum);
-  return logits;
-}
 
 class FakeAblation final : public Ablation {
  public:

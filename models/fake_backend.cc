@@ -9,6 +9,8 @@
 #include "models/ablation_check.h"
 #include "models/digest.h"
 #include "models/fake_ablation.h"
+#include "models/fake_pruning.h"
+#include "models/prune_check.h"
 #include "models/row_check.h"
 
 namespace spar::models {
@@ -256,6 +258,20 @@ absl::StatusOr<std::unique_ptr<Ablation>> FakeBackend::Ablate(
         prompt.tokens.assign(tokens.begin(), tokens.end());
         return Run(prompt, masks,
                    IndexSet::All(static_cast<int>(tokens.size())))
+            .logits;
+      });
+}
+
+absl::StatusOr<std::unique_ptr<Pruning>> FakeBackend::Prune(
+    const PruneRequest& request) {
+  RETURN_IF_ERROR(CheckDecomposition(*this, request.decomposition));
+  RETURN_IF_ERROR(CheckPrune(info_, request));
+  Prompt prompt{};
+  prompt.decomposition = request.decomposition;
+  return MakeFakePruning(
+      DecompositionOf(prompt), request,
+      [this](const Prompt& of, const std::vector<float>& masks) {
+        return Run(of, masks, IndexSet::All(static_cast<int>(of.tokens.size())))
             .logits;
       });
 }

@@ -49,7 +49,8 @@ struct FakeCounters {
   int largest_batch = 0;
 };
 
-// Arithmetic: Note [The fake model], Note [The fake decomposition]. The mean
+// Arithmetic: Note [The fake model], Note [The fake decomposition], Note [The
+// fake pruning]. The mean
 // reference of a head or neuron is one value, its mean over the reference
 // prompts.
 //
@@ -77,6 +78,8 @@ class FakeBackend final : public Backend {
       std::string_view name) const override;
   absl::StatusOr<std::unique_ptr<Ablation>> Ablate(
       const AblationRequest& request) override;
+  absl::StatusOr<std::unique_ptr<Pruning>> Prune(
+      const PruneRequest& request) override;
   std::span<const DecompositionInfo> decompositions() const override {
     return decomposition_infos_;
   }

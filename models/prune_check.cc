@@ -55,9 +55,9 @@ absl::Status CheckNorm(const PruneNorm& norm) {
 }
 
 absl::Status CheckRate(const PruneRate& rate) {
-  RETURN_IF_ERROR(CheckWithin(rate.rate, 1e-8, 100.0, "rate.rate"));
-  RETURN_IF_ERROR(CheckWithin(rate.final_share, 0.0, 1.0, "rate.final_share"));
-  return CheckWithin(rate.warmup, 0.0, 1.0, "rate.warmup");
+  RETURN_IF_ERROR(CheckWithin(rate.rate, 1e-8, 100.0, "learning_rate"));
+  RETURN_IF_ERROR(CheckWithin(rate.final_share, 0.0, 1.0, "final_rate_share"));
+  return CheckWithin(rate.warmup, 0.0, 1.0, "warmup_share");
 }
 
 }  // namespace
@@ -94,8 +94,8 @@ absl::Status CheckPrune(const ModelInfo& info, const PruneRequest& request) {
   RETURN_IF_ERROR(
       CheckWithin(request.rounding_threshold, 0.0, 1.0, "rounding_threshold"));
   RETURN_IF_ERROR(
-      CheckWithin(request.stop.patience, 0, kMaxPruneSteps, "stop.patience"));
-  return CheckWithin(request.stop.change, 0.0, 1.0, "stop.change");
+      CheckWithin(request.stop.patience, 0, kMaxPruneSteps, "stop_patience"));
+  return CheckWithin(request.stop.change, 0.0, 1.0, "stop_change");
 }
 
 }  // namespace spar::models

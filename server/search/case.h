@@ -54,6 +54,7 @@ enum class Decision : char {
   kPrefix = 'p',    // a prefix of this size
   kSwap = 's',      // the improvement trial of this number
   kRestart = 'r',   // the set from the order of this number
+  kInitial = 'i',   // the given units, so many
   kHeldOut = 'h',   // T of this size on the held-out samples
   kContrast = 'c',  // S of this size, or all units, on the controls
   kAttack = 'x',    // S of this size under the attack; see robust.h

@@ -74,15 +74,27 @@ Search<Verified> ImproveWithinBudget(Case* c, Verified start) {
   co_return best;
 }
 
+// T for all units, and S at T. Given units are first judged where they came
+// from: at all positions, unless T is a matter of its own.
+Search<Verified> FindSets(Case* c) {
+  const auto& initial = c->question.initial_units;
+  Restriction start;
+  start.positions = c->AllPositions();
+  if (c->grounded()) {
+    CO_ASSIGN_OR_RETURN(Verified grounded, co_await GroundPositions(c));
+    start.positions = grounded.restriction.positions;
+  } else if (!initial.has_value()) {
+    CO_ASSIGN_OR_RETURN(Verified found, co_await FindPositions(c));
+    start.positions = found.restriction.positions;
+  }
+  if (!initial.has_value()) co_return co_await FindUnits(c, start.positions);
+  start.units = models::IndexSet(c->units.size(), *initial);
+  co_return co_await FindUnitsFrom(c, start);
+}
+
 // S and T with a complete certificate.
 Search<Certificate> FindExplanation(Case* c) {
-  Verified now;
-  if (c->grounded()) {
-    CO_ASSIGN_OR_RETURN(now, co_await GroundPositions(c));
-  } else {
-    CO_ASSIGN_OR_RETURN(now, co_await FindPositions(c));
-  }
-  CO_ASSIGN_OR_RETURN(now, co_await FindUnits(c, now.restriction.positions));
+  CO_ASSIGN_OR_RETURN(Verified now, co_await FindSets(c));
   if (c->grounded()) {
     CO_RETURN_IF_ERROR(
         (co_await PrepareContrast(c, now.restriction.positions)).status());
@@ -90,7 +102,9 @@ Search<Certificate> FindExplanation(Case* c) {
   }
   CO_ASSIGN_OR_RETURN(now, co_await Alternate(c, now));
   const models::IndexSet units = now.restriction.units;
-  CO_ASSIGN_OR_RETURN(now, co_await ImproveWithinBudget(c, now));
+  if (!c->question.initial_units.has_value()) {
+    CO_ASSIGN_OR_RETURN(now, co_await ImproveWithinBudget(c, now));
+  }
   if (!(now.restriction.units == units)) {
     CO_ASSIGN_OR_RETURN(now, co_await Alternate(c, now));
   }

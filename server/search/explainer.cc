@@ -18,6 +18,9 @@ namespace {
 
 // A graph costs about as much as a few forwards: search.md §5.9.
 constexpr int64_t kAttributionCost = 4;
+// A forward and a backward.
+constexpr int64_t kGradientCost = 3;
+constexpr int64_t kPrunedRowsOfAStep = 64;
 
 Subject SubjectOf(models::Backend& backend) {
   Subject subject;
@@ -33,6 +36,17 @@ Subject SubjectOf(models::Backend& backend) {
         backend.ReferenceDigest(models::ReferenceKind::kMean).value_or("");
   }
   return subject;
+}
+
+// Of one Pruning::Next: a batch of rows forth and back.
+int64_t PruningCost(const models::PruneRequest& request) {
+  int64_t longest = 1;
+  for (const models::PrunePrompt& prompt : request.prompts) {
+    longest = std::max(longest, std::ssize(prompt.tokens));
+  }
+  const int64_t rows =
+      std::ssize(request.prompts) * std::ssize(request.coefficients);
+  return kGradientCost * longest * std::min(rows, kPrunedRowsOfAStep);
 }
 
 schedule::BatcherOptions BatcherOptionsOf(const ExplainerOptions& options) {
@@ -136,11 +150,6 @@ class ExplainerImpl final : public Explainer {
         });
   }
 
-  const models::DecompositionSpec* FindDecomposition(
-      std::string_view name) const override {
-    return backend_->FindDecomposition(name);
-  }
-
   void Ablate(models::AblationRequest request,
               OnAblation on_ablation) override {
     auto task = std::make_shared<AblationTask>();
@@ -172,6 +181,36 @@ class ExplainerImpl final : public Explainer {
     batcher_.Run(client, cost,
                  [task = std::move(task), max_rows, once](models::Backend&) {
                    once->Call(task->ablation->Next(max_rows));
+                 });
+  }
+
+  void Prune(models::PruneRequest request, OnPruning on_pruning) override {
+    auto task = std::make_shared<PruningTask>();
+    task->client = PassingClient();
+    task->step_cost = PruningCost(request);
+    const auto once = std::make_shared<Once<OnPruning>>(std::move(on_pruning));
+    batcher_.Run(
+        task->client, task->step_cost,
+        [request = std::move(request), task, once](models::Backend& backend) {
+          absl::StatusOr<std::unique_ptr<models::Pruning>> pruning =
+              backend.Prune(request);
+          if (!pruning.ok()) {
+            once->Call(pruning.status());
+            return;
+          }
+          task->pruning = *std::move(pruning);
+          once->Call(task);
+        });
+  }
+
+  void NextPruned(std::shared_ptr<PruningTask> task,
+                  OnPrunedRows on_rows) override {
+    const int64_t client = task->client;
+    const int64_t cost = task->step_cost;
+    const auto once = std::make_shared<Once<OnPrunedRows>>(std::move(on_rows));
+    batcher_.Run(client, cost,
+                 [task = std::move(task), once](models::Backend&) {
+                   once->Call(task->pruning->Next());
                  });
   }
 
@@ -282,7 +321,7 @@ class ExplainerImpl final : public Explainer {
   };
 
   absl::Status Check(const Question& question) const {
-    return CheckQuestion(question, info(), backend_->decompositions(),
+    return CheckQuestion(question, info(), units(), backend_->decompositions(),
                          has_reference_prompts());
   }
 

@@ -19,6 +19,7 @@
 #include "models/ablation.h"
 #include "models/backend.h"
 #include "models/decomposition_spec.h"
+#include "models/prune.h"
 #include "server/search/attribution.h"
 #include "server/search/explanation.h"
 #include "server/search/importances.h"
@@ -60,6 +61,13 @@ struct AblationTask {
   int64_t row_tokens = 0;
 };
 
+// The same of a pruning.
+struct PruningTask {
+  std::unique_ptr<models::Pruning> pruning = nullptr;
+  int64_t client = 0;
+  int64_t step_cost = 0;
+};
+
 // Thread-safe. Callbacks run on the explainer's own threads, must not block,
 // and may call back into it. The destructor cancels what is live and joins.
 class Explainer {
@@ -73,6 +81,10 @@ class Explainer {
       std::function<void(absl::StatusOr<std::shared_ptr<AblationTask>>)>;
   using OnAblationRows =
       std::function<void(absl::StatusOr<std::vector<models::AblationRow>>)>;
+  using OnPruning =
+      std::function<void(absl::StatusOr<std::shared_ptr<PruningTask>>)>;
+  using OnPrunedRows =
+      std::function<void(absl::StatusOr<std::vector<models::PrunedRow>>)>;
   using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
 
   using OnImportances =
@@ -103,9 +115,9 @@ class Explainer {
   // events, then on_done once. Errors at once, and then no callback:
   // kInvalidArgument (EMPTY_PROMPT, PROMPT_TOO_LONG, TOKEN_OUT_OF_RANGE,
   // OPTION_OUT_OF_RANGE, DECOMPOSITION_REQUIRED, DECOMPOSITION_NOT_WANTED,
-  // TOO_MANY_UNITS, each with the field), kNotFound (DECOMPOSITION_NOT_FOUND),
-  // kFailedPrecondition (NO_REFERENCE_PROMPTS), kResourceExhausted
-  // (TOO_MANY_SEARCHES).
+  // TOO_MANY_UNITS, BAD_INITIAL_UNIT, each with the field), kNotFound
+  // (DECOMPOSITION_NOT_FOUND), kFailedPrecondition (NO_REFERENCE_PROMPTS),
+  // kResourceExhausted (TOO_MANY_SEARCHES).
   virtual absl::StatusOr<SearchId> Start(Question question,
                                          OnEvent on_event,
                                          OnDone on_done) = 0;
@@ -118,10 +130,6 @@ class Explainer {
                        int top_k,
                        OnPrediction on_prediction) = 0;
 
-  // The decomposition of this name; null when there is none.
-  virtual const models::DecompositionSpec* FindDecomposition(
-      std::string_view name) const = 0;
-
   // Begins an ablation, which models/ablation_check.h has passed.
   virtual void Ablate(models::AblationRequest request,
                       OnAblation on_ablation) = 0;
@@ -129,6 +137,12 @@ class Explainer {
   virtual void NextRows(std::shared_ptr<AblationTask> task,
                         int max_rows,
                         OnAblationRows on_rows) = 0;
+
+  // Begins pruning, which models/prune_check.h has passed.
+  virtual void Prune(models::PruneRequest request, OnPruning on_pruning) = 0;
+  // What its Pruning::Next gives. One call at a time for each task.
+  virtual void NextPruned(std::shared_ptr<PruningTask> task,
+                          OnPrunedRows on_rows) = 0;
 
   // The decompositions resident beside the model, by name; fixed.
   virtual std::span<const models::DecompositionInfo> decompositions() const = 0;

@@ -63,6 +63,10 @@ struct Question {
   // The token to explain; the model's own prediction when absent.
   std::optional<models::TokenId> target = std::nullopt;
   CrystallizeOptions options = {};
+  // Units to begin from, distinct and of the scheme: S is what deletion leaves
+  // of them, after others were added where they do not pass. There is no
+  // improvement then, and in kSufficient T is all positions until S is found.
+  std::optional<std::vector<models::UnitId>> initial_units = std::nullopt;
 };
 
 enum class Phase {

@@ -72,6 +72,9 @@ Search<Verified> Shrink(Case* c,
 
 // units.cc: S given T: scores, prefix, deletion. Leaves the orders in the case.
 Search<Verified> FindUnits(Case* c, models::IndexSet positions);
+// S at T from the units given: what deletion leaves of them, or of them and the
+// shortest prefix that makes them pass.
+Search<Verified> FindUnitsFrom(Case* c, Restriction initial);
 // `base` with the prefix of the order, pruned.
 Search<Verified> ShrinkPrefix(Case* c,
                               Restriction base,

@@ -124,6 +124,47 @@ absl::Status CheckScheme(
        {"max_units", base::Cat(kMaxQuestionUnits)}});
 }
 
+// The scheme has passed.
+absl::Status CheckInitialUnits(
+    const Question& question,
+    const models::UnitTable& model_units,
+    std::span<const models::DecompositionInfo> decompositions) {
+  if (!question.initial_units.has_value()) return absl::OkStatus();
+  const models::UnitScheme scheme = question.options.scheme;
+  const models::DecompositionInfo* const decomposition =
+      FindDecomposition(decompositions, question.options.decomposition);
+  const models::UnitTable units =
+      decomposition == nullptr
+          ? model_units
+          : models::MakeUnitTable(decomposition->spec, models::SpaceOf(scheme),
+                                  static_cast<int>(question.tokens.size()));
+  models::IndexSet seen(units.size());
+  for (size_t i = 0; i < question.initial_units->size(); ++i) {
+    const models::UnitId id = (*question.initial_units)[i];
+    const char* wrong = nullptr;
+    if (id < 0 || id >= units.size()) {
+      wrong = "is no unit";
+    } else if (!units.Contains(scheme, id)) {
+      wrong = "is not of the scheme";
+    } else if (seen.Contains(id)) {
+      wrong = "comes twice";
+    }
+    if (wrong != nullptr) {
+      const std::string field = base::Cat("options.initial_unit_ids[", i, "]");
+      return base::InvalidArgument(
+          "BAD_INITIAL_UNIT", field,
+          base::Cat(field, " is ", id, ", which ", wrong, ": want distinct ",
+                    models::UnitSchemeName(scheme), " units in [0, ",
+                    units.size(), ")"),
+          {{"unit_id", base::Cat(id)},
+           {"unit_scheme", std::string(models::UnitSchemeName(scheme))},
+           {"unit_count", base::Cat(units.size())}});
+    }
+    seen.Insert(id);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckTokens(const std::vector<models::TokenId>& tokens,
@@ -154,6 +195,7 @@ absl::Status CheckTokens(const std::vector<models::TokenId>& tokens,
 absl::Status CheckQuestion(
     const Question& question,
     const models::ModelInfo& info,
+    const models::UnitTable& units,
     std::span<const models::DecompositionInfo> decompositions,
     bool has_reference_prompts) {
   RETURN_IF_ERROR(CheckTokens(question.tokens, info));
@@ -163,6 +205,7 @@ absl::Status CheckQuestion(
   }
   RETURN_IF_ERROR(CheckOptions(question.options));
   RETURN_IF_ERROR(CheckScheme(question, decompositions));
+  RETURN_IF_ERROR(CheckInitialUnits(question, units, decompositions));
   if (has_reference_prompts) return absl::OkStatus();
   const char* what = nullptr;
   const char* field = nullptr;

@@ -21,10 +21,11 @@ inline constexpr int64_t kMaxQuestionUnits = int64_t{1} << 21;
 
 // The above; OPTION_OUT_OF_RANGE; NO_REFERENCE_PROMPTS; DECOMPOSITION_REQUIRED,
 // DECOMPOSITION_NOT_WANTED, DECOMPOSITION_NOT_FOUND and TOO_MANY_UNITS of the
-// scheme.
+// scheme; BAD_INITIAL_UNIT. `units` are the model's heads and neurons.
 absl::Status CheckQuestion(
     const Question& question,
     const models::ModelInfo& info,
+    const models::UnitTable& units,
     std::span<const models::DecompositionInfo> decompositions,
     bool has_reference_prompts);
 

@@ -77,6 +77,16 @@ Search<std::optional<Prefix>> FindUnitPrefix(Case* c, Restriction base) {
   co_return other;
 }
 
+// Down from all units, which passed when T was found: where no prefix of any
+// order passes.
+Search<Verified> ShrinkAllUnits(Case* c, models::IndexSet positions) {
+  Verified all;
+  all.restriction.units = c->AllUnits();
+  all.restriction.positions = positions;
+  all.margin = c->best_margin;
+  co_return co_await ShrinkUnits(c, all);
+}
+
 }  // namespace
 
 Search<Verified> FindUnits(Case* c, models::IndexSet positions) {
@@ -85,16 +95,33 @@ Search<Verified> FindUnits(Case* c, models::IndexSet positions) {
   base.positions = positions;
   CO_ASSIGN_OR_RETURN(std::optional<Prefix> prefix,
                       co_await FindUnitPrefix(c, base));
-  Verified found;
-  found.restriction = base;
-  // All units passed when T was found; should the full prefix not, go down from
-  // what is known to pass.
-  if (!prefix.has_value()) {
-    found.restriction.units = c->AllUnits();
-    found.margin = c->best_margin;
-    co_return co_await ShrinkUnits(c, found);
-  }
+  if (!prefix.has_value()) co_return co_await ShrinkAllUnits(c, base.positions);
   co_return co_await ShrinkPrefix(c, base, *prefix, c->orders[prefix->order]);
+}
+
+Search<Verified> FindUnitsFrom(Case* c, Restriction initial) {
+  c->phase = Phase::kPrefix;
+  std::vector<Restriction> asked(1, initial);
+  CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
+                      co_await Judge(c, std::move(asked)));
+  Verified found;
+  found.restriction = initial;
+  found.margin = trials.front().margin;
+  c->Decide(Decision::kInitial, initial.units.Count(), trials.front().passes);
+  if (!trials.front().passes) {
+    CO_ASSIGN_OR_RETURN(std::optional<Prefix> prefix,
+                        co_await FindUnitPrefix(c, initial));
+    if (!prefix.has_value()) {
+      co_return co_await ShrinkAllUnits(c, initial.positions);
+    }
+    const std::vector<int32_t>& order = c->orders[prefix->order];
+    for (int i = 0; i < prefix->size; ++i) {
+      found.restriction.units.Insert(order[i]);
+    }
+    found.margin = prefix->margin;
+  }
+  c->Keep(found.restriction, found.margin);
+  co_return co_await ShrinkUnits(c, found);
 }
 
 Search<Verified> ShrinkPrefix(Case* c,

@@ -25,15 +25,6 @@ int RowsPerMessage(const models::AblationRequest& request) {
   return static_cast<int>(std::max<size_t>(1, kMaxTokenScores / scores));
 }
 
-absl::Status DecompositionNotFound(const std::string& model,
-                                   const std::string& name) {
-  return base::Error(absl::StatusCode::kNotFound,
-                     base::Cat(model, " has no decomposition '", name, "'"),
-                     {.reason = "DECOMPOSITION_NOT_FOUND",
-                      .field = "decomposition",
-                      .metadata = {{"decomposition", name}}});
-}
-
 }  // namespace
 
 AblateCall* AblateCall::Make(const ModelRegistry* registry,
@@ -52,11 +43,10 @@ absl::Status AblateCall::Begin(const ModelRegistry& registry,
   ASSIGN_OR_RETURN(context_.model, registry.Find(request.model(), "model"));
   search::Explainer& explainer = *context_.model->explainer;
   if (!request.decomposition().empty()) {
-    context_.decomposition =
-        explainer.FindDecomposition(request.decomposition());
-    if (context_.decomposition == nullptr) {
-      return DecompositionNotFound(request.model(), request.decomposition());
-    }
+    ASSIGN_OR_RETURN(const ServedDecomposition decomposition,
+                     DecompositionOf(*context_.model, request.decomposition(),
+                                     "decomposition"));
+    context_.decomposition = &decomposition.info->spec;
   }
   ASSIGN_OR_RETURN(
       context_.request,

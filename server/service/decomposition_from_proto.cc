@@ -44,6 +44,37 @@ absl::StatusOr<std::vector<int>> ModulesFromProto(
   return indices;
 }
 
+absl::StatusOr<std::vector<std::vector<models::TokenId>>> PromptsFromProto(
+    const v1::ImportancesRequest& request,
+    const ServedDecomposition& decomposition) {
+  if (request.prompts().empty()) {
+    return base::InvalidArgument("EMPTY_PROMPT", "prompts",
+                                 "there are no prompts: want at least one");
+  }
+  if (request.prompts_size() > kMaxImportancePrompts) {
+    return TooManyPrompts(request.prompts_size(), "prompts",
+                          kMaxImportancePrompts);
+  }
+  std::vector<std::vector<models::TokenId>> prompts;
+  int64_t num_tokens = 0;
+  for (int i = 0; i < request.prompts_size(); ++i) {
+    const std::string field = Cat("prompts[", i, "]");
+    ASSIGN_OR_RETURN(
+        std::vector<models::TokenId> tokens,
+        TokensFromProto(request.prompts(i), *decomposition.model, field));
+    RETURN_IF_ERROR(
+        CheckPromptSize(tokens.size(), decomposition.info->spec, field));
+    num_tokens += std::ssize(tokens);
+    if (num_tokens > kMaxImportanceTokens) {
+      return TooManyPrompts(num_tokens, "tokens", kMaxImportanceTokens);
+    }
+    prompts.push_back(std::move(tokens));
+  }
+  return prompts;
+}
+
+}  // namespace
+
 absl::Status TooManyPrompts(int64_t count,
                             std::string_view what,
                             int64_t limit) {
@@ -55,10 +86,9 @@ absl::Status TooManyPrompts(int64_t count,
        {"limit", Cat(limit)}});
 }
 
-// One prompt against what its decomposition can take.
-absl::Status CheckSize(size_t num_tokens,
-                       const models::DecompositionSpec& spec,
-                       const std::string& field) {
+absl::Status CheckPromptSize(size_t num_tokens,
+                             const models::DecompositionSpec& spec,
+                             const std::string& field) {
   const int longest = spec.ci.attention ? spec.ci.attention->max_positions : 0;
   if (longest > 0 && num_tokens > static_cast<size_t>(longest)) {
     return base::InvalidArgument(
@@ -80,36 +110,6 @@ absl::Status CheckSize(size_t num_tokens,
                     {"subcomponent_count", Cat(spec.num_components())},
                     {"limit", Cat(kMaxImportanceCells)}}});
 }
-
-absl::StatusOr<std::vector<std::vector<models::TokenId>>> PromptsFromProto(
-    const v1::ImportancesRequest& request,
-    const ServedDecomposition& decomposition) {
-  if (request.prompts().empty()) {
-    return base::InvalidArgument("EMPTY_PROMPT", "prompts",
-                                 "there are no prompts: want at least one");
-  }
-  if (request.prompts_size() > kMaxImportancePrompts) {
-    return TooManyPrompts(request.prompts_size(), "prompts",
-                          kMaxImportancePrompts);
-  }
-  std::vector<std::vector<models::TokenId>> prompts;
-  int64_t num_tokens = 0;
-  for (int i = 0; i < request.prompts_size(); ++i) {
-    const std::string field = Cat("prompts[", i, "]");
-    ASSIGN_OR_RETURN(
-        std::vector<models::TokenId> tokens,
-        TokensFromProto(request.prompts(i), *decomposition.model, field));
-    RETURN_IF_ERROR(CheckSize(tokens.size(), decomposition.info->spec, field));
-    num_tokens += std::ssize(tokens);
-    if (num_tokens > kMaxImportanceTokens) {
-      return TooManyPrompts(num_tokens, "tokens", kMaxImportanceTokens);
-    }
-    prompts.push_back(std::move(tokens));
-  }
-  return prompts;
-}
-
-}  // namespace
 
 absl::StatusOr<DecompositionPart> DecompositionPartFromProto(
     const v1::GetDecompositionRequest& request,

@@ -1,10 +1,15 @@
 // L5. What DecompositionService is asked, as plain values; see from_proto.h.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
+#include "models/decomposition_spec.h"
 #include "models/importances.h"
 #include "server/search/importances.h"
 #include "server/service/model_registry.h"
@@ -22,6 +27,18 @@ struct DecompositionPart {
 absl::StatusOr<DecompositionPart> DecompositionPartFromProto(
     const v1::GetDecompositionRequest& request,
     const models::DecompositionInfo& info);
+
+// TOO_MANY_PROMPTS of field "prompts": it has `count` prompts, or tokens.
+absl::Status TooManyPrompts(int64_t count,
+                            std::string_view what,
+                            int64_t limit);
+
+// One prompt against what its decomposition can take. kInvalidArgument
+// PROMPT_TOO_LONG for the CI function; kResourceExhausted
+// IMPORTANCES_TOO_LARGE.
+absl::Status CheckPromptSize(size_t num_tokens,
+                             const models::DecompositionSpec& spec,
+                             const std::string& field);
 
 // All of a request but its name, which `decomposition` is of. kInvalidArgument
 // as the service says; kResourceExhausted IMPORTANCES_TOO_LARGE.

@@ -67,8 +67,7 @@ void SetModule(const models::DecomposedModule& module,
                v1::DecompositionModule* to) {
   to->set_name(module.name);
   to->set_layer(module.layer);
-  to->set_part(
-      static_cast<v1::AttributionPart>(EnumToProto(kParts, module.site)));
+  to->set_part(ToProto(module.site));
   to->set_input_width(module.d_in);
   to->set_output_width(module.d_out);
   to->set_subcomponent_count(module.num_components);
@@ -82,6 +81,10 @@ void SetModule(const models::DecomposedModule& module,
 }
 
 }  // namespace
+
+v1::AttributionPart ToProto(models::ModuleSite site) {
+  return static_cast<v1::AttributionPart>(EnumToProto(kParts, site));
+}
 
 void ToProto(const ServedDecomposition& decomposition,
              const DecompositionPart& part,

@@ -319,6 +319,10 @@ absl::StatusOr<search::Question> QuestionFromProto(
   ASSIGN_OR_RETURN(question.tokens, TokensFromProto(request.prompt(), model));
   ASSIGN_OR_RETURN(question.target, TargetFromProto(request, model));
   ASSIGN_OR_RETURN(question.options, OptionsFromProto(request.options()));
+  const auto& initial = request.options().initial_unit_ids();
+  if (!initial.empty()) {
+    question.initial_units.emplace(initial.begin(), initial.end());
+  }
   return question;
 }
 

@@ -41,6 +41,13 @@ inline constexpr int64_t kImportanceStepCells = int64_t{1}
 inline constexpr int kMaxEntriesPerMessage = 131'072;
 inline constexpr int kMaxLiveImportances = 16;  // calls of the whole server
 
+// Of a Prune call. Nodes of a message take at most 11 bytes each, tokens of the
+// header about 16.
+inline constexpr int64_t kMaxPruneTokens = 32'768;
+inline constexpr int64_t kMaxNodesOfRow = 262'144;
+inline constexpr int kSearchesOfPruning = 16;  // at a time
+inline constexpr int kMaxLivePrunings = 4;     // calls of the whole server
+
 inline constexpr int64_t kMaxSearchSeconds = 7 * 24 * 3600;
 
 // An error travels in HTTP/2 trailers, of which clients accept 8 KiB in all.

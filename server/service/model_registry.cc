@@ -63,6 +63,22 @@ absl::Status ModelRegistry::Add(ServedModel model) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<ServedDecomposition> DecompositionOf(const ServedModel& model,
+                                                    std::string_view name,
+                                                    std::string_view field) {
+  const std::span<const models::DecompositionInfo> all =
+      model.explainer->decompositions();
+  for (const models::DecompositionInfo& info : all) {
+    if (info.name == name) return ServedDecomposition{&model, &info};
+  }
+  return base::Error(
+      absl::StatusCode::kNotFound,
+      base::Cat(model.ResourceName(), " has no decomposition '", name, "'"),
+      {.reason = "DECOMPOSITION_NOT_FOUND",
+       .field = std::string(field),
+       .metadata = {{"decomposition", model.DecompositionName(name)}}});
+}
+
 absl::StatusOr<const ServedModel*> ModelRegistry::Find(
     std::string_view resource_name, std::string_view field) const {
   const bool prefixed =
@@ -103,17 +119,7 @@ absl::StatusOr<ServedDecomposition> ModelRegistry::FindDecomposition(
         {{"value", std::string(resource_name)}});
   }
   RETURN_IF_ERROR(model.status());
-  const std::span<const models::DecompositionInfo> all =
-      (*model)->explainer->decompositions();
-  for (const models::DecompositionInfo& info : all) {
-    if (info.name == id) return ServedDecomposition{*model, &info};
-  }
-  return base::Error(
-      absl::StatusCode::kNotFound,
-      base::Cat((*model)->ResourceName(), " has no decomposition '", id, "'"),
-      {.reason = "DECOMPOSITION_NOT_FOUND",
-       .field = std::string(field),
-       .metadata = {{"decomposition", std::string(resource_name)}}});
+  return DecompositionOf(**model, id, field);
 }
 
 std::vector<const ServedModel*> ModelRegistry::List(const std::string& after,

@@ -34,6 +34,12 @@ struct ServedDecomposition {
   std::string ResourceName() const;
 };
 
+// The decomposition of this name. kNotFound DECOMPOSITION_NOT_FOUND, of the
+// request field `field`.
+absl::StatusOr<ServedDecomposition> DecompositionOf(const ServedModel& model,
+                                                    std::string_view name,
+                                                    std::string_view field);
+
 // kInvalidArgument BAD_MODEL_NAME unless `id` is 1 to 64 of a-z 0-9 . _ -,
 // beginning with a letter or a digit.
 absl::Status CheckModelId(std::string_view id);

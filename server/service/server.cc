@@ -54,7 +54,8 @@ Server::Server(const ModelRegistry* registry, const ServerOptions& options)
       models_(registry, &ledger_),
       explanations_(registry, &ledger_, options.explanations),
       ablations_(registry, &ledger_),
-      decompositions_(registry, &ledger_) {}
+      decompositions_(registry, &ledger_),
+      prunings_(registry, &ledger_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const ModelRegistry* registry, const ServerOptions& options) {
@@ -74,6 +75,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   builder.RegisterService(&server->explanations_);
   builder.RegisterService(&server->ablations_);
   builder.RegisterService(&server->decompositions_);
+  builder.RegisterService(&server->prunings_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0) {
     const base::ErrorDetail detail{.reason = "CANNOT_LISTEN",
@@ -113,6 +115,7 @@ void Server::SetHealth(bool serving) {
   health->SetServingStatus(v1::AblationService::service_full_name(), serving);
   health->SetServingStatus(v1::DecompositionService::service_full_name(),
                            serving);
+  health->SetServingStatus(v1::PruningService::service_full_name(), serving);
   for (const ServedModel* model :
        registry_->List("", std::numeric_limits<size_t>::max())) {
     health->SetServingStatus(model->ResourceName(), serving);

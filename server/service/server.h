@@ -15,6 +15,7 @@
 #include "server/service/explanation_service.h"
 #include "server/service/model_registry.h"
 #include "server/service/model_service.h"
+#include "server/service/pruning_service.h"
 
 namespace spar::service {
 
@@ -59,6 +60,7 @@ class Server {
   ExplanationService explanations_;
   AblationService ablations_;
   DecompositionService decompositions_;
+  PruningService prunings_;
   std::unique_ptr<grpc::Server> server_;  // stops before what it serves goes
   int port_ = 0;
 };

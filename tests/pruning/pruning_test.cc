@@ -328,14 +328,14 @@ TEST_F(PruneDoorTest, RefusesWhatDoesNotFit) {
   out_of_range("norm.epsilon", [](Request r) { r.norm.epsilon = 0; });
   out_of_range("step_count", [](Request r) { r.steps = 0; });
   out_of_range("step_count", [](Request r) { r.steps = 20'001; });
-  out_of_range("rate.rate", [](Request r) { r.rate.rate = kNan; });
-  out_of_range("rate.warmup", [](Request r) { r.rate.warmup = 1.5; });
-  out_of_range("rate.final_share", [](Request r) { r.rate.final_share = -1; });
+  out_of_range("learning_rate", [](Request r) { r.rate.rate = kNan; });
+  out_of_range("warmup_share", [](Request r) { r.rate.warmup = 1.5; });
+  out_of_range("final_rate_share", [](Request r) { r.rate.final_share = -1; });
   out_of_range("alive_threshold", [](Request r) { r.alive_threshold = -1; });
   out_of_range("rounding_threshold",
                [](Request r) { r.rounding_threshold = kNan; });
-  out_of_range("stop.patience", [](Request r) { r.stop.patience = -1; });
-  out_of_range("stop.change", [](Request r) { r.stop.change = 2; });
+  out_of_range("stop_patience", [](Request r) { r.stop.patience = -1; });
+  out_of_range("stop_change", [](Request r) { r.stop.change = 2; });
 }
 
 // Nothing alive, nothing to move: still an answer.

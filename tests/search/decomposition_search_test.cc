@@ -10,6 +10,7 @@
 #include "models/fake_backend.h"
 #include "server/search/certificate.h"
 #include "server/search/phases.h"
+#include "tests/search/decomposition_truth.h"
 #include "tests/search/inline_runner.h"
 #include "tests/search/search_testing.h"
 
@@ -18,150 +19,15 @@ namespace {
 
 using models::UnitScheme;
 
-constexpr UnitScheme kSchemes[] = {
-    UnitScheme::kSubcomponent, UnitScheme::kSubcomponentAndDelta,
-    UnitScheme::kNode, UnitScheme::kNodeAndDelta};
-
-models::FakeBackendOptions Toy(uint64_t seed) {
-  models::FakeBackendOptions options = ToyOptions(seed);
-  options.decompositions = {"other", "main"};
-  options.num_components = 5;
-  return options;
-}
-
-Question QuestionOf(uint64_t seed, UnitScheme scheme, Mode mode) {
-  Question question;
-  question.tokens = RandomTokens(seed, 6, 24);
-  question.options.mode = mode;
-  question.options.scheme = scheme;
-  question.options.decomposition = "main";
-  question.options.sparse_fraction = 1;
-  return question;
-}
-
-// The restricted margin as docs/certificate.md defines it, written apart from
-// the search: which subcomponents are on at which position of a prompt of
-// another length too.
-double Margin(models::FakeBackend& backend,
-              const Certificate& c,
-              const std::vector<models::TokenId>& tokens,
-              const std::set<int32_t>& units,
-              const std::set<int32_t>& positions) {
-  const bool nodes =
-      c.scheme == UnitScheme::kNode || c.scheme == UnitScheme::kNodeAndDelta;
-  const bool counts_delta = c.scheme == UnitScheme::kSubcomponentAndDelta ||
-                            c.scheme == UnitScheme::kNodeAndDelta;
-  constexpr int kModules = 2;
-  constexpr int kPerModule = 6;  // five subcomponents, then Delta
-  constexpr int kPerPosition = kModules * kPerModule;
-  const int length = static_cast<int>(tokens.size());
-  const int shift = length - static_cast<int>(c.tokens.size());
-  auto prompt = std::make_shared<models::Prompt>();
-  prompt->tokens = tokens;
-  prompt->target = c.target;
-  prompt->reference = c.reference;
-  prompt->position_mode = c.position_mode;
-  prompt->space =
-      nodes ? models::UnitSpace::kNodes : models::UnitSpace::kSubcomponents;
-  prompt->decomposition = "main";
-  models::Row row;
-  row.prompt = prompt;
-  row.units = models::IndexSet(kPerPosition * (nodes ? length : 1));
-  for (int id = 0; id < row.units.universe(); ++id) {
-    const int within = id % kPerPosition;
-    const bool delta = within % kPerModule == kPerModule - 1;
-    const int own =
-        nodes ? within + (id / kPerPosition - shift) * kPerPosition : within;
-    if ((delta && !counts_delta) || units.count(own) > 0) row.units.Insert(id);
-  }
-  row.positions = models::IndexSet(length);
-  for (const int32_t t : positions) row.positions.Insert(t + shift);
-  const auto margin = backend.EvaluateExactly(row);
-  EXPECT_TRUE(margin.ok()) << margin.status();
-  return margin.value_or(0);
-}
-
-double FullMargin(models::FakeBackend& backend,
-                  const Certificate& c,
-                  const std::vector<models::TokenId>& tokens) {
-  auto prompt = std::make_shared<models::Prompt>();
-  prompt->tokens = tokens;
-  prompt->target = c.target;
-  models::Row row;
-  row.prompt = prompt;
-  row.units = models::IndexSet::All(backend.units().size());
-  row.positions = models::IndexSet::All(static_cast<int>(tokens.size()));
-  return *backend.EvaluateExactly(row);
-}
-
-double Contrast(models::FakeBackend& backend,
-                const Certificate& c,
-                const std::set<int32_t>& units,
-                const std::set<int32_t>& positions) {
-  int others = 0;
-  for (const auto& control : c.controls) {
-    others += Margin(backend, c, control, units, positions) <= 0;
-  }
-  return static_cast<double>(others) / static_cast<double>(c.controls.size());
-}
-
-double Precision(models::FakeBackend& backend,
-                 const Certificate& c,
-                 const std::set<int32_t>& positions) {
-  int says = 0;
-  for (std::vector<models::TokenId> sample : c.replacements) {
-    for (const int32_t t : positions) sample[t] = c.tokens[t];
-    says += FullMargin(backend, c, sample) > 0;
-  }
-  return static_cast<double>(says) / static_cast<double>(c.replacements.size());
-}
-
-// Everything that a certificate claims, by brute force.
-void ExpectHolds(models::FakeBackend& backend, const Certificate& c) {
-  const std::set<int32_t> units(c.units.begin(), c.units.end());
-  const std::set<int32_t> positions(c.positions.begin(), c.positions.end());
-  const double margin = Margin(backend, c, c.tokens, units, positions);
-  EXPECT_GT(margin, c.required_margin);
-  EXPECT_NEAR(margin, c.margin, 1e-4);
-  EXPECT_NEAR(Margin(backend, c, c.tokens, {}, positions), c.margin_empty,
-              1e-4);
-  EXPECT_NEAR(FullMargin(backend, c, c.tokens), c.margin_full, 1e-4);
-  const bool contrast = c.contrast_threshold > 0;
-  if (contrast) {
-    EXPECT_GE(Contrast(backend, c, units, positions), c.contrast_threshold);
-  }
-  for (size_t i = 0; i < c.units.size(); ++i) {
-    std::set<int32_t> fewer = units;
-    fewer.erase(c.units[i]);
-    const double without = Margin(backend, c, c.tokens, fewer, positions);
-    EXPECT_NEAR(without, c.unit_deletion_margins[i], 1e-4);
-    if (without <= c.required_margin) continue;
-    ASSERT_TRUE(contrast) << c.unit_names[i] << " is not needed";
-    EXPECT_LT(Contrast(backend, c, fewer, positions), c.contrast_threshold)
-        << c.unit_names[i];
-  }
-  size_t next = 0;
-  for (const int32_t t : c.positions) {
-    if (t + 1 == static_cast<int>(c.tokens.size())) continue;
-    std::set<int32_t> fewer = positions;
-    fewer.erase(t);
-    const double without = Margin(backend, c, c.tokens, units, fewer);
-    EXPECT_NEAR(without, c.position_deletion_margins[next++], 1e-4);
-    if (without <= c.required_margin) continue;
-    ASSERT_EQ(c.mode, Mode::kGrounded) << "position " << t << " is not needed";
-    EXPECT_LT(Precision(backend, c, fewer), c.precision_threshold) << t;
-  }
-}
-
 TEST(DecompositionSearch, FindsOneMinimalSetsInEverySpace) {
   for (const Mode mode : {Mode::kSufficient, Mode::kGrounded}) {
-    for (const UnitScheme scheme : kSchemes) {
+    for (const UnitScheme scheme : kDecomposedSchemes) {
       std::map<Verdict, int> verdicts;
       int with_contrast = 0;
       int other_lengths = 0;
       for (uint64_t seed = 1; seed <= 10; ++seed) {
-        models::FakeBackend backend(Toy(seed));
-        Question question = QuestionOf(seed, scheme, mode);
+        models::FakeBackend backend(DecomposedToy(seed));
+        Question question = DecomposedQuestion(seed, scheme, mode);
         if (seed % 3 == 0) {
           question.options.reference = models::ReferenceKind::kMean;
         }
@@ -188,7 +54,7 @@ TEST(DecompositionSearch, FindsOneMinimalSetsInEverySpace) {
           const std::set<int32_t> units(event.units.begin(), event.units.end());
           const std::set<int32_t> positions(event.positions.begin(),
                                             event.positions.end());
-          EXPECT_NEAR(Margin(backend, c, c.tokens, units, positions),
+          EXPECT_NEAR(TrueMargin(backend, c, c.tokens, units, positions),
                       event.margin, 1e-4);
           EXPECT_GT(event.margin, c.tau_acc);
         }
@@ -207,7 +73,7 @@ TEST(DecompositionSearch, FindsOneMinimalSetsInEverySpace) {
 }
 
 TEST(DecompositionSearch, CountsAParameterOnceForAllPositions) {
-  models::FakeBackend backend(Toy(2));
+  models::FakeBackend backend(DecomposedToy(2));
   const QuestionUnits units(backend.units(), backend.FindDecomposition("main"),
                             UnitScheme::kNodeAndDelta, 4);
   // Subcomponent 3 of the first module twice, and its Delta three times.
@@ -216,7 +82,7 @@ TEST(DecompositionSearch, CountsAParameterOnceForAllPositions) {
 }
 
 TEST(DecompositionSearch, MovesNodesToTheEndOfOtherPrompts) {
-  models::FakeBackend backend(Toy(2));
+  models::FakeBackend backend(DecomposedToy(2));
   const QuestionUnits units(backend.units(), backend.FindDecomposition("main"),
                             UnitScheme::kNode, 4);
   const models::IndexSet kept(48, std::vector<int32_t>{3, 12 + 4, 36 + 7});
@@ -235,8 +101,9 @@ TEST(DecompositionSearch, MovesNodesToTheEndOfOtherPrompts) {
 TEST(DecompositionSearch, OrdersWhatCanMatterByImportanceToo) {
   for (const UnitScheme scheme :
        {UnitScheme::kNode, UnitScheme::kSubcomponent}) {
-    models::FakeBackend backend(Toy(3));
-    InlineRunner runner(&backend, QuestionOf(3, scheme, Mode::kSufficient));
+    models::FakeBackend backend(DecomposedToy(3));
+    InlineRunner runner(&backend,
+                        DecomposedQuestion(3, scheme, Mode::kSufficient));
     Case* c = runner.state();
     ASSERT_TRUE(*runner.Run(Baseline(c)));
     const models::IndexSet positions(6, std::vector<int32_t>{1, 5});
@@ -274,11 +141,12 @@ TEST(DecompositionSearch, OrdersWhatCanMatterByImportanceToo) {
 }
 
 TEST(DecompositionSearch, GivesOneAnswerAloneAndInACrowd) {
-  models::FakeBackendOptions options = Toy(4);
+  models::FakeBackendOptions options = DecomposedToy(4);
   options.batch_noise = 4e-6;
   auto explainer =
       Explainer::Make(std::make_unique<models::FakeBackend>(options), {});
-  const Question question = QuestionOf(4, UnitScheme::kNode, Mode::kGrounded);
+  const Question question =
+      DecomposedQuestion(4, UnitScheme::kNode, Mode::kGrounded);
   const auto alone = AskAndWait(*explainer, question);
   ASSERT_TRUE(alone.ok()) << alone.status();
   std::vector<Asked> crowd(8);
@@ -301,7 +169,7 @@ TEST(DecompositionSearch, GivesOneAnswerAloneAndInACrowd) {
 }
 
 TEST(DecompositionSearch, RefusesQuestionsWithoutUnits) {
-  models::FakeBackendOptions options = Toy(4);
+  models::FakeBackendOptions options = DecomposedToy(4);
   options.num_components = 1 << 19;
   options.num_layers = 1;
   options.reference_prompts.clear();
@@ -321,7 +189,7 @@ TEST(DecompositionSearch, RefusesQuestionsWithoutUnits) {
       {UnitScheme::kNode, "main", "TOO_MANY_UNITS", "prompt"},
   };
   for (const Bad& bad : bads) {
-    Question question = QuestionOf(1, bad.scheme, Mode::kSufficient);
+    Question question = DecomposedQuestion(1, bad.scheme, Mode::kSufficient);
     question.options.decomposition = bad.decomposition;
     const auto answer = AskAndWait(*explainer, question);
     ASSERT_FALSE(answer.ok()) << bad.reason;

@@ -185,6 +185,24 @@ std::string ScriptedExplainer::last_certificate() const {
   return certificate_;
 }
 
+void ScriptedExplainer::Prune(models::PruneRequest request,
+                              OnPruning on_pruning) {
+  absl::StatusOr<std::unique_ptr<models::Pruning>> pruning =
+      backend_.Prune(request);
+  if (!pruning.ok()) {
+    on_pruning(pruning.status());
+    return;
+  }
+  auto task = std::make_shared<search::PruningTask>();
+  task->pruning = *std::move(pruning);
+  on_pruning(std::move(task));
+}
+
+void ScriptedExplainer::NextPruned(std::shared_ptr<search::PruningTask> task,
+                                   OnPrunedRows on_rows) {
+  on_rows(task->pruning->Next());
+}
+
 void ScriptedExplainer::Attribute(search::AttributionQuestion question,
                                   std::stop_token stop,
                                   OnAttribution on_attribution) {

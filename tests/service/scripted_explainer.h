@@ -43,15 +43,15 @@ class ScriptedExplainer final : public search::Explainer {
                OnPrediction on_prediction) override;
   void Verify(std::string certificate_json,
               OnVerification on_verification) override;
-  const models::DecompositionSpec* FindDecomposition(
-      std::string_view /*name*/) const override {
-    return nullptr;
-  }
   // Ablates as the FakeBackend does, at once.
   void Ablate(models::AblationRequest request, OnAblation on_ablation) override;
   void NextRows(std::shared_ptr<search::AblationTask> task,
                 int max_rows,
                 OnAblationRows on_rows) override;
+  // Prunes as the FakeBackend does, at once.
+  void Prune(models::PruneRequest request, OnPruning on_pruning) override;
+  void NextPruned(std::shared_ptr<search::PruningTask> task,
+                  OnPrunedRows on_rows) override;
   // As an Explainer over GraphBackend would.
   void Attribute(search::AttributionQuestion question,
                  std::stop_token stop,
