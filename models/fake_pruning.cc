@@ -78,8 +78,8 @@ class FakePruning final : public Pruning {
   }
 
   PrunedRow RowOf(const PruneState& state) const {
-    const double price = request_.coefficients[state.coefficient] *
-                         state.steps / request_.steps;
+    const double price =
+        request_.coefficients[state.coefficient] * state.steps / request_.steps;
     const Prompt prompt = PromptOf(state.prompt);
     PrunedRow row;
     row.prompt = state.prompt;
@@ -107,9 +107,9 @@ class FakePruning final : public Pruning {
                       .position = node.position})] = 1.0f;
     }
     const std::vector<double> model = logits_(prompt, ones);
-    row.target = request_.prompts[state.prompt].target.value_or(
-        static_cast<TokenId>(std::max_element(model.begin(), model.end()) -
-                             model.begin()));
+    row.target =
+        request_.prompts[state.prompt].target.value_or(static_cast<TokenId>(
+            std::max_element(model.begin(), model.end()) - model.begin()));
     row.model = Read(model, model, row.target);
     row.masked = row.rounded = Read(model, logits_(prompt, masks), row.target);
     if (request_.adversary.has_value()) row.attacked = row.masked;

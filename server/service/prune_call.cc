@@ -251,8 +251,9 @@ void PruneCall::OnSearched() {
     base::MutexLock lock(mu_);
     live_.clear();
   }
-  const bool any = std::any_of(searched_.begin(), searched_.end(),
-                               [](const Searched& it) { return it.result->ok(); });
+  const bool any =
+      std::any_of(searched_.begin(), searched_.end(),
+                  [](const Searched& it) { return it.result->ok(); });
   for (Searched& searched : searched_) {
     const absl::Status& status = searched.result->status();
     if (status.ok()) continue;

@@ -36,8 +36,8 @@ absl::StatusOr<models::PrunePrompt> PromptFromProto(
     const std::string& field) {
   const ServedModel& model = *decomposition.model;
   models::PrunePrompt to;
-  ASSIGN_OR_RETURN(to.tokens, TokensFromProto(from.prompt(), model,
-                                              Cat(field, ".prompt")));
+  ASSIGN_OR_RETURN(
+      to.tokens, TokensFromProto(from.prompt(), model, Cat(field, ".prompt")));
   RETURN_IF_ERROR(CheckPromptSize(to.tokens.size(), decomposition.info->spec,
                                   Cat(field, ".prompt")));
   const auto last = static_cast<int32_t>(to.tokens.size()) - 1;
@@ -49,19 +49,18 @@ absl::StatusOr<models::PrunePrompt> PromptFromProto(
     ASSIGN_OR_RETURN(to.target,
                      TokenFromText(from.target_text(), *model.tokenizer,
                                    Cat(field, ".target_text")));
-    RETURN_IF_ERROR(models::CheckToken(*to.target, vocab_size,
-                                       Cat(field, ".target_text")));
+    RETURN_IF_ERROR(
+        models::CheckToken(*to.target, vocab_size, Cat(field, ".target_text")));
   } else if (from.target_case() == v1::PrunePrompt::kTargetId) {
     to.target = from.target_id();
-    RETURN_IF_ERROR(models::CheckToken(*to.target, vocab_size,
-                                       Cat(field, ".target_id")));
+    RETURN_IF_ERROR(
+        models::CheckToken(*to.target, vocab_size, Cat(field, ".target_id")));
   }
   return to;
 }
 
 absl::StatusOr<std::vector<models::PrunePrompt>> PromptsFromProto(
-    const v1::PruneRequest& request,
-    const ServedDecomposition& decomposition) {
+    const v1::PruneRequest& request, const ServedDecomposition& decomposition) {
   std::vector<models::PrunePrompt> prompts;
   int64_t num_tokens = 0;
   for (int i = 0; i < request.prompts_size(); ++i) {
@@ -102,9 +101,8 @@ absl::Status SetOptions(const v1::PruneOptions& from,
                    EnumFromProto(kPruneMasks, from.masks(), "options.masks"));
   ASSIGN_OR_RETURN(to->start,
                    EnumFromProto(kPruneStarts, from.start(), "options.start"));
-  ASSIGN_OR_RETURN(
-      to->rate.shape,
-      EnumFromProto(kRateShapes, from.rate_shape(), "options.rate_shape"));
+  ASSIGN_OR_RETURN(to->rate.shape, EnumFromProto(kRateShapes, from.rate_shape(),
+                                                 "options.rate_shape"));
   if (from.has_weight()) to->weight = from.weight();
   if (from.has_adversary()) {
     to->adversary = AdversaryFromProto(from.adversary());

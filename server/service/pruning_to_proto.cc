@@ -14,7 +14,8 @@ namespace spar::service {
 namespace {
 
 void SetOptions(const models::PruneRequest& from, v1::PruneOptions* to) {
-  to->set_loss(static_cast<v1::PruneLoss>(EnumToProto(kPruneLosses, from.loss)));
+  to->set_loss(
+      static_cast<v1::PruneLoss>(EnumToProto(kPruneLosses, from.loss)));
   to->set_weight(from.weight);
   to->set_masks(
       static_cast<v1::PruneMasks>(EnumToProto(kPruneMasks, from.masks)));

@@ -29,9 +29,9 @@ Question DecomposedQuestion(uint64_t seed, UnitScheme scheme, Mode mode) {
 
 double TrueMargin(models::FakeBackend& backend,
                   const Certificate& c,
-              const std::vector<models::TokenId>& tokens,
-              const std::set<int32_t>& units,
-              const std::set<int32_t>& positions) {
+                  const std::vector<models::TokenId>& tokens,
+                  const std::set<int32_t>& units,
+                  const std::set<int32_t>& positions) {
   const bool nodes =
       c.scheme == UnitScheme::kNode || c.scheme == UnitScheme::kNodeAndDelta;
   const bool counts_delta = c.scheme == UnitScheme::kSubcomponentAndDelta ||

@@ -56,7 +56,7 @@ TEST(InitialUnits, BeginsFromTheUnitsItIsGiven) {
         const std::set<int32_t> initial(question.initial_units->begin(),
                                         question.initial_units->end());
         const bool passes = TrueMargin(backend, c, c.tokens, initial,
-                                   {0, 1, 2, 3, 4, 5}) > c.required_margin;
+                                       {0, 1, 2, 3, 4, 5}) > c.required_margin;
         ++(passes ? passed : grown);
         if (!passes) continue;
         for (const int32_t id : answer->units) {
@@ -73,8 +73,8 @@ TEST(InitialUnits, FindsASetFromNothing) {
   int found = 0;
   for (uint64_t seed = 1; seed <= 8; ++seed) {
     models::FakeBackend backend(DecomposedToy(seed));
-    Question question = DecomposedQuestion(seed, UnitScheme::kNodeAndDelta,
-                                           Mode::kSufficient);
+    Question question =
+        DecomposedQuestion(seed, UnitScheme::kNodeAndDelta, Mode::kSufficient);
     question.initial_units.emplace();
     InlineRunner runner(&backend, question);
     const auto answer = runner.Run(Crystallize(runner.state()));
@@ -87,8 +87,8 @@ TEST(InitialUnits, FindsASetFromNothing) {
 }
 
 TEST(InitialUnits, RefusesUnitsThatAreNone) {
-  auto explainer =
-      Explainer::Make(std::make_unique<models::FakeBackend>(DecomposedToy(4)), {});
+  auto explainer = Explainer::Make(
+      std::make_unique<models::FakeBackend>(DecomposedToy(4)), {});
   struct Bad {
     UnitScheme scheme = UnitScheme::kNode;
     std::vector<int32_t> units = {};

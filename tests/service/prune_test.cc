@@ -175,8 +175,7 @@ TEST_F(PruneTest, StreamsHeaderRowsAndCurves) {
     // The higher the price, the fewer nodes.
     EXPECT_GT((rows[{p, 1}]->node_count()), (rows[{p, 2}]->node_count()));
     EXPECT_GT((rows[{p, 2}]->node_count()), (rows[{p, 0}]->node_count()));
-    EXPECT_GT((rows[{p, 1}]->start_node_count()),
-              (rows[{p, 1}]->node_count()));
+    EXPECT_GT((rows[{p, 1}]->start_node_count()), (rows[{p, 1}]->node_count()));
   }
 
   ASSERT_EQ(answer.summary.curves_size(), 2);
@@ -242,18 +241,16 @@ TEST_F(PruneTest, TurnsRowsIntoCertifiedSets) {
     EXPECT_LE(explanation.units_size(), row.node_count());
     for (const v1::Unit& unit : explanation.units()) {
       EXPECT_EQ(unit.kind(), "subcomponent");
-      EXPECT_EQ(nodes.count({unit.layer() * 100 + unit.position(),
-                             unit.index()}),
-                1u)
+      EXPECT_EQ(
+          nodes.count({unit.layer() * 100 + unit.position(), unit.index()}), 1u)
           << unit.name();
     }
   }
   EXPECT_GE(inside, 6);
   for (const v1::PruneCurve& curve : answer.summary.curves()) {
     for (const v1::PruneCurvePoint& point : curve.points()) {
-      EXPECT_EQ(
-          point.crystallized_node_count(),
-          (sizes[{curve.prompt_index(), point.coefficient_index()}]));
+      EXPECT_EQ(point.crystallized_node_count(),
+                (sizes[{curve.prompt_index(), point.coefficient_index()}]));
     }
   }
 }
@@ -387,7 +384,8 @@ TEST_F(PruneTest, RefusesBadOptions) {
        [](Options* o) { o->mutable_norm()->set_anneal_begin(2); }},
       {"options.norm.anneal_end",
        [](Options* o) { o->mutable_norm()->set_anneal_end(-1); }},
-      {"options.norm.beta", [](Options* o) { o->mutable_norm()->set_beta(-1); }},
+      {"options.norm.beta",
+       [](Options* o) { o->mutable_norm()->set_beta(-1); }},
       {"options.step_count", [](Options* o) { o->set_step_count(20'001); }},
       {"options.learning_rate", [](Options* o) { o->set_learning_rate(0); }},
       {"options.final_rate_share",
