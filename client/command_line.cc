@@ -1,10 +1,12 @@
 #include "client/command_line.h"
 
 #include "client/ablate_options.h"
+#include "client/crystallize_options.h"
 #include "client/decomposition_options.h"
 #include "client/graph_options.h"
 #include "client/option_words.h"
-#include <google/protobuf/util/time_util.h>
+#include "client/prune_options.h"
+#include "client/set_options.h"
 
 namespace spar::client {
 namespace {
@@ -14,12 +16,13 @@ constexpr char kDescription[] =
 
 constexpr char kFooter[] =
     "Exit status:\n"
-    "  0    done; for crystallize: CRYSTALLIZED\n"
+    "  0    done; for crystallize and prune --crystallize: CRYSTALLIZED\n"
     "  1    verify: the certificate does not hold\n"
     "  2    bad arguments, or a file that cannot be read\n"
-    "  3    crystallize: PRIOR, DISTRIBUTED, UNSTABLE or BUDGET_EXHAUSTED\n"
+    "  3    crystallize, or a row of prune --crystallize: PRIOR, DISTRIBUTED,\n"
+    "       UNSTABLE or BUDGET_EXHAUSTED\n"
     "  4    the server refused the call or cannot be reached\n"
-    "  5    the output or the certificate could not be written\n"
+    "  5    the output, a certificate or another file could not be written\n"
     "  130  interrupted; the call is cancelled on the server\n"
     "\n"
     "Environment: SPAR_SERVER is the default of --server; NO_COLOR turns\n"
@@ -72,105 +75,6 @@ void AddTarget(CLI::App& app, CommandLine& line, const std::string& help) {
       ->excludes(target);
 }
 
-void AddQuestion(CLI::App& app, CommandLine& line) {
-  v1::CrystallizeOptions& options = line.options;
-  AddTarget(app, line, "The token to explain");
-  AddWords<v1::Mode>(
-      app, "--mode",
-      {{"grounded", v1::MODE_GROUNDED}, {"sufficient", v1::MODE_SUFFICIENT}},
-      "grounded (default) or sufficient",
-      [&options](v1::Mode mode) { options.set_mode(mode); });
-  AddWords<v1::UnitScheme>(
-      app, "--units",
-      {{"head", v1::UNIT_SCHEME_HEAD},
-       {"neuron", v1::UNIT_SCHEME_NEURON},
-       {"head+neuron", v1::UNIT_SCHEME_HEAD_AND_NEURON},
-       {"subcomponent", v1::UNIT_SCHEME_SUBCOMPONENT},
-       {"subcomponent+delta", v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA},
-       {"node", v1::UNIT_SCHEME_NODE},
-       {"node+delta", v1::UNIT_SCHEME_NODE_AND_DELTA}},
-      "head, neuron or head+neuron (default); of a decomposition subcomponent "
-      "or node (a subcomponent at a position), or these with +delta",
-      [&options](v1::UnitScheme scheme) { options.set_unit_scheme(scheme); });
-  app.add_option_function<std::string>(
-      "--decomposition",
-      [&options](const std::string& name) { options.set_decomposition(name); },
-      "Whose subcomponents or nodes --units counts");
-  AddWords<v1::Reference>(
-      app, "--reference",
-      {{"zero", v1::REFERENCE_ZERO}, {"mean", v1::REFERENCE_MEAN}},
-      "Value of a unit outside S: zero (default) or mean",
-      [&options](v1::Reference kind) { options.set_reference(kind); });
-  AddWords<v1::PositionMode>(
-      app, "--position-mode",
-      {{"keep-ids", v1::POSITION_MODE_KEEP_IDS},
-       {"reindex", v1::POSITION_MODE_REINDEX}},
-      "Ids of the positions left: keep-ids (default) or reindex",
-      [&options](v1::PositionMode mode) { options.set_position_mode(mode); });
-}
-
-void AddThresholds(CLI::App& app, v1::CrystallizeOptions& options) {
-  const auto number = [&app](const std::string& name, const std::string& help,
-                             const std::function<void(double)>& set) {
-    app.add_option_function<double>(name, set, help);
-  };
-  number("--tau", "Margin to exceed, in logits (0.001)",
-         [&options](double tau) { options.set_tau(tau); });
-  number("--precision", "Grounded: precision T must reach (0.9)",
-         [&options](double share) { options.set_precision_threshold(share); });
-  number("--margin-share", "Grounded: share of the full margin to keep (0.5)",
-         [&options](double share) { options.set_margin_share(share); });
-  number("--contrast", "Grounded: contrast (S, T) must reach (0.8)",
-         [&options](double share) { options.set_contrast_threshold(share); });
-  number("--sparse-fraction", "Larger shares of units are DISTRIBUTED (0.1)",
-         [&options](double share) { options.set_sparse_fraction(share); });
-  app.add_flag_callback(
-      "--pin-first", [&options] { options.set_pin_first(true); },
-      "Keep the first position in T");
-}
-
-void AddAttack(CLI::App& app, v1::CrystallizeOptions& options) {
-  app.add_option_function<int32_t>(
-      "--attack-steps",
-      [&options](int32_t n) { options.set_attack_step_count(n); },
-      "Robust mode: S must hold against an attack of so many sign steps on the "
-      "units outside it; 0: no attack (default)");
-  app.add_option_function<double>(
-      "--attack-step-size",
-      [&options](double size) { options.set_attack_step_size(size); },
-      "Robust mode: how far a step moves a mask (0.1)");
-  app.add_option_function<int32_t>(
-      "--attack-restarts",
-      [&options](int32_t n) { options.set_attack_restart_count(n); },
-      "Robust mode: starts of the attack (4)");
-}
-
-void AddBudgets(CLI::App& app, v1::CrystallizeOptions& options) {
-  app.add_option_function<int64_t>(
-      "--max-rows", [&options](int64_t n) { options.set_max_row_count(n); },
-      "Rows the search may evaluate; 0: no bound (default)");
-  app.add_option_function<double>(
-         "--max-seconds",
-         [&options](double seconds) {
-           *options.mutable_max_duration() =
-               google::protobuf::util::TimeUtil::NanosecondsToDuration(
-                   static_cast<int64_t>(seconds * 1e9));
-         },
-         "Seconds the search may take; the best set so far is the answer")
-      ->check(CLI::Range(-1e9, 1e9));
-  app.add_option_function<int32_t>(
-      "--target-units",
-      [&options](int32_t n) { options.set_target_unit_count(n); },
-      "Improve only until |S| is at most this; 0: as far as it goes (default)");
-  app.add_option_function<int32_t>(
-      "--improvement-rounds",
-      [&options](int32_t n) { options.set_improvement_round_count(n); },
-      "Add-and-prune rounds after the first certificate (4)");
-  app.add_option_function<int64_t>(
-      "--seed", [&options](int64_t seed) { options.set_seed(seed); },
-      "Seed of every random draw (0)");
-}
-
 void AddCandidates(CLI::App& app, CommandLine& line) {
   app.add_option("--top-k", line.top_k, "How many candidates (5)");
   app.add_flag("--every-position", line.every_position,
@@ -196,14 +100,17 @@ void AddCommands(CLI::App& app, CommandLine& line) {
       add(Command::kCrystallize, "crystallize",
           "Find the few units and positions that still say the token");
   AddPrompt(*crystallize, line, true);
-  AddQuestion(*crystallize, line);
-  AddThresholds(*crystallize, line.options);
-  AddAttack(*crystallize, line.options);
-  AddBudgets(*crystallize, line.options);
+  AddTarget(*crystallize, line, "The token to explain");
+  AddSearchOptions(*crystallize, line.options);
+  AddSetOptions(*crystallize, "--units-from", "Begin from the units of a set",
+                line);
   crystallize->add_option("--certificate", line.certificate_path,
                           "File to write the certificate to");
   crystallize->add_flag("--progress", line.always_progress,
                         "Show every event also where stderr is no terminal");
+  AddPruneOptions(*add(Command::kPrune, "prune",
+                       "Optimise which nodes prompts need, at several prices"),
+                  line);
   CLI::App* const ablate = add(Command::kAblate, "ablate",
                                "Run the model with parts of it off or scaled");
   AddPrompt(*ablate, line, true);
@@ -219,6 +126,7 @@ void AddCommands(CLI::App& app, CommandLine& line) {
           "Show how the parts of the model moved each other directly");
   AddPrompt(*attribute, line, true);
   AddAttributeRequest(*attribute, line);
+  AddSetOptions(*attribute, "--nodes-from", "Take the nodes of a set", line);
   AddGraphOutput(*attribute, line);
   const auto add_graph = [&](Command command, const std::string& name,
                              const std::string& help, int least, int most) {
@@ -267,11 +175,14 @@ std::optional<CommandLine> ParseCommandLine(int argc,
                               line.command == Command::kCrystallize ||
                               line.command == Command::kAblate ||
                               line.command == Command::kAttribute;
-    if (wants_prompt && !line.prompt_text && line.prompt_tokens.empty()) {
+    // A saved set has its own prompt.
+    if (wants_prompt && !line.has_prompt() && line.set.path.empty()) {
       throw CLI::RequiredError("prompt or --tokens");
     }
-    if (line.command == Command::kImportances && line.prompt_texts.empty() &&
-        line.importances.prompts().empty()) {
+    const bool wants_prompts = line.command == Command::kImportances ||
+                               line.command == Command::kPrune;
+    if (wants_prompts && line.prompt_texts.empty() &&
+        line.token_prompts.empty()) {
       throw CLI::RequiredError("prompts or --tokens");
     }
     return line;

@@ -7,23 +7,25 @@
 #include <vector>
 
 #include "client/graph/exports.h"
+#include "client/saved_set.h"
 #include "client/style.h"
 
 #include "spar/v1/ablation_service.pb.h"
 #include "spar/v1/attribution.pb.h"
 #include "spar/v1/decomposition_service.pb.h"
 #include "spar/v1/explanation_service.pb.h"
+#include "spar/v1/pruning_service.pb.h"
 
 namespace spar::client {
 
 // What `spar` exits with; `spar --help` and docs/command-line.md say the same.
 enum ExitCode : int {
-  kExitOk = 0,                  // done; a search that CRYSTALLIZED
+  kExitOk = 0,                  // done; searches that CRYSTALLIZED
   kExitInvalidCertificate = 1,  // verify: something does not hold
   kExitUsage = 2,               // bad arguments or an unreadable file
-  kExitOtherVerdict = 3,        // crystallize: any other verdict
+  kExitOtherVerdict = 3,        // crystallize, prune: any other verdict
   kExitRpcError = 4,            // the server refused, or cannot be reached
-  kExitOutputFailed = 5,        // output or certificate could not be written
+  kExitOutputFailed = 5,        // output or a file could not be written
   kExitInterrupted = 130,       // Ctrl-C
 };
 
@@ -32,6 +34,7 @@ enum class Command {
   kTokenize,
   kPredict,
   kCrystallize,
+  kPrune,
   kAblate,
   kVerify,
   kAttribute,
@@ -68,6 +71,25 @@ struct GraphArguments {
   int32_t num_lines = 20;  // compare, aggregate
 };
 
+// Of `spar prune`.
+struct PruneArguments {
+  v1::PruneRequest request = {};  // all that the other fields do not say
+
+  // One for all prompts, or one for each; targets by text or by id.
+  std::vector<std::string> target_texts = {};
+  std::vector<int32_t> target_ids = {};
+  std::vector<int32_t> positions = {};
+
+  bool crystallize = false;    // with CommandLine.options
+  std::string save_path = {};  // of the whole answer; "": none
+};
+
+// A set that an earlier command has found.
+struct SetArguments {
+  std::string path = {};  // "": none; "-": stdin
+  SetChoice choice = {};
+};
+
 struct CommandLine {
   Command command = Command::kModels;
 
@@ -78,10 +100,12 @@ struct CommandLine {
   OutputFormat output = OutputFormat::kText;
   ColorWhen color = ColorWhen::kAuto;
 
-  // tokenize, predict, crystallize, ablate, attribute: exactly one of the two.
+  // tokenize, predict, crystallize, ablate, attribute: one of the two, or none
+  // where `set` has it.
   std::optional<std::string> prompt_text = std::nullopt;  // "-": stdin
   std::vector<int32_t> prompt_tokens = {};
   bool ignore_special_tokens = false;
+  bool has_prompt() const { return prompt_text || !prompt_tokens.empty(); }
 
   // predict, ablate.
   int top_k = 0;
@@ -94,10 +118,14 @@ struct CommandLine {
   // ablate: all that the other fields do not say.
   v1::AblateRequest ablation = {};
 
-  // crystallize.
+  // crystallize, prune.
   v1::CrystallizeOptions options = {};
   std::string certificate_path = {};  // to write; "": none
   bool always_progress = false;       // also where stderr is no screen
+  PruneArguments prune = {};
+
+  // crystallize, attribute.
+  SetArguments set = {};
 
   GraphArguments graph = {};
   v1::AttributeRequest attribute = {};  // but model and prompt
@@ -105,9 +133,10 @@ struct CommandLine {
   // decompositions.
   bool norms = false;
 
-  // importances: texts, "-": stdin; all that they do not say.
+  // importances, prune: texts, "-": stdin, a prompt a line; token ids.
   std::vector<std::string> prompt_texts = {};
-  v1::ImportancesRequest importances = {};
+  std::vector<v1::Prompt> token_prompts = {};
+  v1::ImportancesRequest importances = {};  // all that they do not say
 
   // verify: the certificate to read, "-": stdin. wait: the health service.
   // decompositions, importances: MODEL/NAME.

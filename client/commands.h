@@ -25,6 +25,10 @@ int RunAggregate(Session& session);
 // certificate. `interrupt` cancels the search on the server.
 int RunCrystallize(Session& session, Interrupt& interrupt);
 
+// Progress while it optimises, then a curve for each prompt; writes the whole
+// answer and certificates. `interrupt` cancels the pruning on the server.
+int RunPrune(Session& session, Interrupt& interrupt);
+
 // Rows as they come; `interrupt` cancels the ablation on the server.
 int RunAblate(Session& session, Interrupt& interrupt);
 

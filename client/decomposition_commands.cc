@@ -1,6 +1,4 @@
-#include <algorithm>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "client/commands.h"
@@ -46,31 +44,6 @@ int ShowOne(Session& session) {
   return session.Finish(kExitOk);
 }
 
-// The texts, then what --tokens has added.
-absl::Status SetPrompts(const CommandLine& line,
-                        v1::ImportancesRequest& request) {
-  google::protobuf::RepeatedPtrField<v1::Prompt> prompts;
-  for (const std::string& text : line.prompt_texts) {
-    if (text != "-") {
-      prompts.Add()->set_text(text);
-      continue;
-    }
-    ASSIGN_OR_RETURN(const std::string lines, ReadFile("-"));
-    std::string_view rest = lines;
-    while (!rest.empty()) {
-      const size_t end = std::min(rest.find('\n'), rest.size());
-      prompts.Add()->set_text(std::string(rest.substr(0, end)));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
-  prompts.MergeFrom(request.prompts());
-  for (v1::Prompt& prompt : prompts) {
-    prompt.set_ignore_special_tokens(line.ignore_special_tokens);
-  }
-  request.mutable_prompts()->Swap(&prompts);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 int RunDecompositions(Session& session) {
@@ -92,8 +65,11 @@ int RunDecompositions(Session& session) {
 int RunImportances(Session& session, Interrupt& interrupt) {
   const CommandLine& line = session.line();
   v1::ImportancesRequest request = line.importances;
-  const absl::Status read = SetPrompts(line, request);
-  if (!read.ok()) return session.FailUsage(base::MessageOf(read));
+  const auto prompts = session.ReadPrompts();
+  if (!prompts.ok()) {
+    return session.FailUsage(base::MessageOf(prompts.status()));
+  }
+  request.mutable_prompts()->Assign(prompts->begin(), prompts->end());
   if (line.argument.find('/') == line.argument.npos) {
     const auto model = session.client().GetModel(line.model);
     if (!model.ok()) return session.Fail(model.status());

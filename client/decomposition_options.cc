@@ -1,36 +1,12 @@
 #include "client/decomposition_options.h"
 
 #include <cstdint>
-#include <exception>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "client/prompt_options.h"
+
 namespace spar::client {
-namespace {
-
-v1::Prompt ParseTokens(const std::string& text) {
-  v1::Prompt prompt;
-  std::istringstream parts(text);
-  std::string part;
-  while (std::getline(parts, part, ',')) {
-    size_t end = 0;
-    int id = 0;
-    try {
-      id = std::stoi(part, &end);
-    } catch (const std::exception&) {
-      end = 0;
-    }
-    if (end == 0 || end != part.size()) {
-      throw CLI::ValidationError(text, "want token ids: 1,2,3");
-    }
-    prompt.mutable_tokens()->add_ids(id);
-  }
-  return prompt;
-}
-
-}  // namespace
-
 void AddDecompositionOptions(CLI::App& app, CommandLine& line) {
   app.add_option("name", line.argument,
                  "MODEL: what that model has; MODEL/NAME: one, with its "
@@ -46,19 +22,7 @@ void AddImportanceOptions(CLI::App& app, CommandLine& line) {
                  "MODEL/NAME; NAME alone where the server has one model, or "
                  "--model says which")
       ->required();
-  app.add_option("prompts", line.prompt_texts,
-                 "Texts of the prompts; - for standard input, a prompt a line");
-  app.add_option_function<std::vector<std::string>>(
-         "--tokens",
-         [&request](const std::vector<std::string>& texts) {
-           for (const std::string& text : texts) {
-             *request.add_prompts() = ParseTokens(text);
-           }
-         },
-         "A prompt as token ids: 1,2,3. May be given again")
-      ->allow_extra_args(false);
-  app.add_flag("--ignore-special-tokens", line.ignore_special_tokens,
-               "Read special tokens in the text as plain text");
+  AddPromptsOptions(app, line);
   app.add_option_function<double>(
       "--threshold",
       [&request](double threshold) { request.set_threshold(threshold); },

@@ -275,9 +275,10 @@ std::string FormatExplanation(const v1::Explanation& explanation,
     const bool of_modules = !explanation.units(0).module().empty();
     text += base::Cat(
         "\n",
-        of_modules ? FormatModuleMap(explanation, style)
-                   : FormatUnitMap(explanation.units(),
-                                   explanation.unit_count(), model, style),
+        of_modules
+            ? FormatModuleMap(explanation.units(), explanation.prompt(), style)
+            : FormatUnitMap(explanation.units(), explanation.unit_count(),
+                            model, style),
         "\n");
   }
   if (explanation.kept_unit_count() > 0) {

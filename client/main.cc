@@ -18,6 +18,8 @@ int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
       return RunPredict(session);
     case Command::kCrystallize:
       return RunCrystallize(session, interrupt);
+    case Command::kPrune:
+      return RunPrune(session, interrupt);
     case Command::kAblate:
       return RunAblate(session, interrupt);
     case Command::kVerify:

@@ -22,21 +22,24 @@ struct Group {
   std::vector<const v1::Unit*> units = {};
 };
 
-std::string LabelOf(const v1::Unit& unit, const v1::Explanation& explanation) {
+using Units = google::protobuf::RepeatedPtrField<v1::Unit>;
+using Tokens = google::protobuf::RepeatedPtrField<v1::Token>;
+
+std::string LabelOf(const v1::Unit& unit, const Tokens& prompt) {
   if (!unit.has_position()) return Escaped(unit.module());
   const int position = unit.position();
-  if (position < 0 || position >= explanation.prompt_size()) {
+  if (position < 0 || position >= prompt.size()) {
     return std::to_string(position);
   }
-  std::string_view text = explanation.prompt(position).text();
+  std::string_view text = prompt.Get(position).text();
   if (text.size() > 1 && text.starts_with(' ')) text.remove_prefix(1);
   return base::Cat(position, " ", Quoted(text));
 }
 
-std::vector<Group> GroupsOf(const v1::Explanation& explanation) {
+std::vector<Group> GroupsOf(const Units& units, const Tokens& prompt) {
   std::vector<Group> groups;
-  for (const v1::Unit& unit : explanation.units()) {
-    std::string label = LabelOf(unit, explanation);
+  for (const v1::Unit& unit : units) {
+    std::string label = LabelOf(unit, prompt);
     if (groups.empty() || groups.back().label != label) {
       groups.emplace_back().label = std::move(label);
     }
@@ -61,11 +64,12 @@ std::vector<Piece> Pieces(const Group& group, bool named) {
 
 }  // namespace
 
-std::string FormatModuleMap(const v1::Explanation& explanation,
+std::string FormatModuleMap(const Units& units,
+                            const Tokens& prompt,
                             const Style& style) {
-  if (explanation.units().empty()) return "";
-  const std::vector<Group> groups = GroupsOf(explanation);
-  const bool nodes = explanation.units(0).has_position();
+  if (units.empty()) return "";
+  const std::vector<Group> groups = GroupsOf(units, prompt);
+  const bool nodes = units.Get(0).has_position();
   const std::string title = nodes ? "position" : "module";
   int columns = Width(title);
   for (const Group& group : groups) {

@@ -10,10 +10,12 @@
 
 namespace spar::client {
 
-// How many of S each line holds, and which: subcomponents by number, then
-// "delta". Lines without any are left out. Empty when there is no unit. Lines
-// end with newlines.
-std::string FormatModuleMap(const v1::Explanation& explanation,
-                            const Style& style);
+// How many of `units` each line holds, and which: subcomponents by number, then
+// "delta". Units of a line follow each other. Lines without any are left out.
+// Empty when there is no unit. Lines end with newlines.
+std::string FormatModuleMap(
+    const google::protobuf::RepeatedPtrField<v1::Unit>& units,
+    const google::protobuf::RepeatedPtrField<v1::Token>& prompt,
+    const Style& style);
 
 }  // namespace spar::client

@@ -1,5 +1,8 @@
 #include "client/progress_line.h"
 
+#include <cmath>
+#include <cstdint>
+
 #include "client/explanation_text.h"
 #include "client/text.h"
 
@@ -10,10 +13,20 @@ namespace {
 
 constexpr int kPhaseColumns = 21;  // of the longest phase name
 
-std::string Spinner(const v1::CrystallizeEvent& event, const Style& style) {
+std::string Spinner(int64_t frame, const Style& style) {
   constexpr const char* kFrames[] = {"⠋", "⠙", "⠸", "⠴", "⠦", "⠇"};
   if (!style.live || !style.unicode) return "";
-  return base::Cat(kFrames[event.sequence() % 6], " ");
+  return base::Cat(kFrames[static_cast<uint64_t>(frame) % 6], " ");
+}
+
+double SecondsOf(const google::protobuf::Duration& duration) {
+  return static_cast<double>(duration.seconds()) + 1e-9 * duration.nanos();
+}
+
+std::string ClippedToScreen(const std::string& line, const Style& style) {
+  if (style.columns == 0) return line;
+  // The last column stays free: some terminals wrap when it is written.
+  return Clipped(line, style.columns - 1, style.unicode ? "…" : "...");
 }
 
 }  // namespace
@@ -21,17 +34,34 @@ std::string Spinner(const v1::CrystallizeEvent& event, const Style& style) {
 std::string FormatProgress(const v1::CrystallizeEvent& event,
                            const Style& style) {
   const v1::Effort& effort = event.effort();
-  const double seconds = static_cast<double>(effort.elapsed().seconds()) +
-                         1e-9 * effort.elapsed().nanos();
-  const std::string line = base::Cat(
-      Spinner(event, style), Padded(PhaseName(event.phase()), kPhaseColumns),
-      "  margin ", Signed(event.margin()), "  |S| ",
-      WithCommas(event.kept_unit_count()), "/", WithCommas(event.unit_count()),
-      "  |T| ", event.positions_size(), "  ", WithCommas(effort.row_count()),
-      " rows  ", Seconds(seconds));
-  if (style.columns == 0) return line;
-  // The last column stays free: some terminals wrap when it is written.
-  return Clipped(line, style.columns - 1, style.unicode ? "…" : "...");
+  return ClippedToScreen(
+      base::Cat(Spinner(event.sequence(), style),
+                Padded(PhaseName(event.phase()), kPhaseColumns), "  margin ",
+                Signed(event.margin()), "  |S| ",
+                WithCommas(event.kept_unit_count()), "/",
+                WithCommas(event.unit_count()), "  |T| ",
+                event.positions_size(), "  ", WithCommas(effort.row_count()),
+                " rows  ", Seconds(SecondsOf(effort.elapsed()))),
+      style);
+}
+
+std::string FormatProgress(const v1::PruneProgress& progress,
+                           const Style& style) {
+  const double seconds = SecondsOf(progress.elapsed());
+  char loss[32];
+  std::snprintf(loss, sizeof loss, "%.4f", progress.mean_losses().total());
+  std::string line = base::Cat(
+      Spinner(static_cast<int64_t>(10 * seconds), style), "rows ",
+      WithCommas(progress.ended_row_count()), "/",
+      WithCommas(progress.row_count()), "  steps ",
+      WithCommas(progress.step_count()), "/",
+      WithCommas(progress.max_step_count()), "  nodes ",
+      WithCommas(std::llround(progress.mean_node_count())), "  loss ", loss);
+  if (progress.crystallized_row_count() > 0) {
+    line +=
+        base::Cat("  searched ", WithCommas(progress.crystallized_row_count()));
+  }
+  return ClippedToScreen(base::Cat(line, "  ", Seconds(seconds)), style);
 }
 
 ProgressLine::ProgressLine(std::FILE* out, const Style& style)
@@ -41,8 +71,7 @@ ProgressLine::~ProgressLine() {
   Clear();
 }
 
-void ProgressLine::Show(const v1::CrystallizeEvent& event) {
-  const std::string line = FormatProgress(event, style_);
+void ProgressLine::Show(const std::string& line) {
   const char* const format = style_.live ? "\r%s\x1b[K" : "%s\n";
   std::fprintf(out_, format, line.c_str());
   std::fflush(out_);

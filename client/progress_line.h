@@ -1,4 +1,4 @@
-// L5. The line that tells how a search is going, rewritten in place.
+// L5. The line that tells how long work is going, rewritten in place.
 #pragma once
 
 #include <cstdio>
@@ -7,6 +7,7 @@
 #include "client/style.h"
 
 #include "spar/v1/explanation_service.pb.h"
+#include "spar/v1/pruning_service.pb.h"
 
 namespace spar::client {
 
@@ -14,8 +15,12 @@ namespace spar::client {
 std::string FormatProgress(const v1::CrystallizeEvent& event,
                            const Style& style);
 
-// Writes to `out` (lent). On a screen each event replaces the one before, and
-// the destructor clears the line; elsewhere each event is a line of its own.
+// Rows ended, steps, mean nodes and loss, searches ended, seconds; clipped too.
+std::string FormatProgress(const v1::PruneProgress& progress,
+                           const Style& style);
+
+// Writes to `out` (lent). On a screen each line replaces the one before, and
+// the destructor clears it; elsewhere lines follow each other.
 class ProgressLine {
  public:
   ProgressLine(std::FILE* out, const Style& style);
@@ -23,7 +28,7 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  void Show(const v1::CrystallizeEvent& event);
+  void Show(const std::string& line);
   void Clear();
 
  private:

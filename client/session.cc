@@ -1,5 +1,6 @@
 #include "client/session.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -109,6 +110,29 @@ absl::StatusOr<v1::Prompt> Session::ReadPrompt() {
   if (text.ends_with('\n')) text.pop_back();
   prompt.set_text(text);
   return prompt;
+}
+
+absl::StatusOr<std::vector<v1::Prompt>> Session::ReadPrompts() {
+  std::vector<v1::Prompt> prompts;
+  for (const std::string& text : line_.prompt_texts) {
+    if (text != "-") {
+      prompts.emplace_back().set_text(text);
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::string lines, ReadFile("-"));
+    std::string_view rest = lines;
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      prompts.emplace_back().set_text(std::string(rest.substr(0, end)));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  prompts.insert(prompts.end(), line_.token_prompts.begin(),
+                 line_.token_prompts.end());
+  for (v1::Prompt& prompt : prompts) {
+    prompt.set_ignore_special_tokens(line_.ignore_special_tokens);
+  }
+  return prompts;
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/command_line.h"
@@ -38,6 +39,8 @@ class Session {
   // The prompt of the command line; stdin is read here. kNotFound when it
   // cannot be read.
   absl::StatusOr<v1::Prompt> ReadPrompt();
+  // The prompts of a command that takes several: texts, then token ids.
+  absl::StatusOr<std::vector<v1::Prompt>> ReadPrompts();
 
  private:
   void PrintError(const absl::Status& error);

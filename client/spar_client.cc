@@ -13,6 +13,7 @@
 #include "spar/v1/decomposition_service.grpc.pb.h"
 #include "spar/v1/explanation_service.grpc.pb.h"
 #include "spar/v1/model_service.grpc.pb.h"
+#include "spar/v1/pruning_service.grpc.pb.h"
 
 namespace spar::client {
 namespace {
@@ -63,12 +64,14 @@ struct Client::Stubs {
         explanations(channel),
         ablations(channel),
         decompositions(channel),
+        prunings(channel),
         health(channel) {}
 
   v1::ModelService::Stub models;
   v1::ExplanationService::Stub explanations;
   v1::AblationService::Stub ablations;
   v1::DecompositionService::Stub decompositions;
+  v1::PruningService::Stub prunings;
   grpc::health::v1::Health::Stub health;
 };
 
@@ -286,6 +289,37 @@ absl::Status Client::Importances(const v1::ImportancesRequest& request,
   }
   RETURN_IF_ERROR(status);
   return reader.Finish();
+}
+
+absl::StatusOr<PruneAnswer> Client::Prune(const v1::PruneRequest& request,
+                                          const OnPruning& on_message,
+                                          std::stop_token stop) {
+  grpc::ClientContext context;
+  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stubs_->prunings.Prune(&context, request);
+  PruneReader reader;
+  absl::Status broken;
+  v1::PruneResponse response;
+  while (stream->Read(&response)) {
+    if (broken.ok()) broken = reader.Add(response);
+    if (!broken.ok()) {
+      context.TryCancel();
+    } else if (on_message) {
+      on_message(response);
+    }
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  RETURN_IF_ERROR(broken);
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError("the pruning was cancelled by its client");
+  }
+  RETURN_IF_ERROR(status);
+  ASSIGN_OR_RETURN(PruneAnswer answer, std::move(reader).Finish());
+  if (request.has_crystallize() && answer.explanations.empty()) {
+    return absl::DataLossError("the stream of a pruning lacks explanations");
+  }
+  return answer;
 }
 
 absl::Status Client::WaitUntilServing(std::string_view service,

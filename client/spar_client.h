@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/prune_answer.h"
 
 #include "spar/v1/ablation_service.pb.h"
 #include "spar/v1/decomposition_service.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 #include "spar/v1/model_service.pb.h"
+#include "spar/v1/pruning_service.pb.h"
 
 namespace spar::client {
 
@@ -93,6 +95,15 @@ class Client {
   absl::Status Importances(const v1::ImportancesRequest& request,
                            const OnImportances& on_message,
                            std::stop_token stop = {});
+
+  using OnPruning = std::function<void(const v1::PruneResponse&)>;
+  // Calls `on_message` on this thread for every message, the header first, then
+  // returns all but the progress. `stop` as above; bounded by search_timeout.
+  // kDataLoss where the messages do not fit each other or lack something
+  // (PruneReader), also the explanations that the request asks for.
+  absl::StatusOr<PruneAnswer> Prune(const v1::PruneRequest& request,
+                                    const OnPruning& on_message,
+                                    std::stop_token stop = {});
 
   // Waits until grpc.health.v1 says SERVING for `service` ("" is the whole
   // server), also for a server that does not listen yet. kDeadlineExceeded,

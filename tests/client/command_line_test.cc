@@ -49,9 +49,9 @@ TEST(ParseCommandLine, TakesSeveralPromptsForImportances) {
   EXPECT_EQ(parsed.line->prompt_texts,
             (std::vector<std::string>{"one prompt", "two"}));
   const v1::ImportancesRequest& request = parsed.line->importances;
-  ASSERT_EQ(request.prompts_size(), 2);
-  EXPECT_EQ(request.prompts(0).tokens().ids(1), 2);
-  EXPECT_EQ(request.prompts(1).tokens().ids(0), 3);
+  ASSERT_EQ(parsed.line->token_prompts.size(), 2u);
+  EXPECT_EQ(parsed.line->token_prompts[0].tokens().ids(1), 2);
+  EXPECT_EQ(parsed.line->token_prompts[1].tokens().ids(0), 3);
   EXPECT_EQ(request.threshold(), 0.5);
   EXPECT_EQ(request.max_subcomponent_count(), 4);
   EXPECT_EQ(request.modules(0), "wte");
@@ -279,6 +279,149 @@ TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
   EXPECT_EQ(options.attack_step_count(), 20);
   EXPECT_EQ(options.attack_step_size(), 0.25);
   EXPECT_EQ(options.attack_restart_count(), 8);
+}
+
+TEST(ParseCommandLine, SetsEveryOptionOfAPruning) {
+  const Parsed parsed = Parse({"prune",
+                               "--decomposition=main",
+                               "--coefficients",
+                               "1e-4,0.5",
+                               "one prompt",
+                               "two",
+                               "--tokens",
+                               "1,2",
+                               "--target= a",
+                               "--target",
+                               "b",
+                               "--target",
+                               "c",
+                               "--position=3",
+                               "--loss=divergence",
+                               "--weight=0.5",
+                               "--masks=ci",
+                               "--adversary-steps=4",
+                               "--adversary-step-size=0.2",
+                               "--adversary-restarts=5",
+                               "--adversary-weight=0.25",
+                               "--power=0.4",
+                               "--final-power=0.9",
+                               "--anneal-begin=0.1",
+                               "--anneal-end=0.8",
+                               "--beta=0.7",
+                               "--by-sum",
+                               "--steps=300",
+                               "--learning-rate=0.02",
+                               "--rate-shape=cosine",
+                               "--final-rate-share=0.15",
+                               "--warmup-share=0.05",
+                               "--start=ones",
+                               "--alive-threshold=0.35",
+                               "--rounding-threshold=0.45",
+                               "--stop-patience=50",
+                               "--stop-change=0.002",
+                               "--seed=18446744073709551615",
+                               "--progress",
+                               "--save=s",
+                               "--crystallize",
+                               "--certificate=c{row}",
+                               "--units=node",
+                               "--tau=0.125",
+                               "--attack-steps=6",
+                               "--search-seed=8"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->command, Command::kPrune);
+  EXPECT_EQ(parsed.line->prompt_texts,
+            (std::vector<std::string>{"one prompt", "two"}));
+  ASSERT_EQ(parsed.line->token_prompts.size(), 1u);
+  const PruneArguments& prune = parsed.line->prune;
+  EXPECT_EQ(prune.target_texts, (std::vector<std::string>{" a", "b", "c"}));
+  EXPECT_EQ(prune.positions, (std::vector<int32_t>{3}));
+  EXPECT_EQ(prune.request.decomposition(), "main");
+  ASSERT_EQ(prune.request.coefficients_size(), 2);
+  EXPECT_EQ(prune.request.coefficients(0), 1e-4);
+  const v1::PruneOptions& options = prune.request.options();
+  EXPECT_EQ(options.loss(), v1::PRUNE_LOSS_DIVERGENCE);
+  EXPECT_EQ(options.weight(), 0.5);
+  EXPECT_EQ(options.masks(), v1::PRUNE_MASKS_CAUSAL_IMPORTANCE);
+  EXPECT_EQ(options.adversary().step_count(), 4);
+  EXPECT_EQ(options.adversary().step_size(), 0.2);
+  EXPECT_EQ(options.adversary().restart_count(), 5);
+  EXPECT_EQ(options.adversary().weight(), 0.25);
+  EXPECT_EQ(options.norm().power(), 0.4);
+  EXPECT_EQ(options.norm().final_power(), 0.9);
+  EXPECT_EQ(options.norm().anneal_begin(), 0.1);
+  EXPECT_EQ(options.norm().anneal_end(), 0.8);
+  EXPECT_EQ(options.norm().beta(), 0.7);
+  EXPECT_TRUE(options.norm().by_sum());
+  EXPECT_EQ(options.step_count(), 300);
+  EXPECT_EQ(options.learning_rate(), 0.02);
+  EXPECT_EQ(options.rate_shape(), v1::PRUNE_RATE_SHAPE_COSINE);
+  EXPECT_EQ(options.final_rate_share(), 0.15);
+  EXPECT_EQ(options.warmup_share(), 0.05);
+  EXPECT_EQ(options.start(), v1::PRUNE_START_ONES);
+  EXPECT_EQ(options.alive_threshold(), 0.35);
+  EXPECT_EQ(options.rounding_threshold(), 0.45);
+  EXPECT_EQ(options.stop_patience(), 50);
+  EXPECT_EQ(options.stop_change(), 0.002);
+  EXPECT_EQ(options.seed(), 18446744073709551615u);
+  // Every field has an option, so none may be left.
+  EXPECT_EQ(v1::PruneOptions::descriptor()->field_count(), 16);
+  EXPECT_TRUE(parsed.line->always_progress);
+  EXPECT_EQ(prune.save_path, "s");
+  EXPECT_TRUE(prune.crystallize);
+  EXPECT_EQ(parsed.line->certificate_path, "c{row}");
+  EXPECT_EQ(parsed.line->options.unit_scheme(), v1::UNIT_SCHEME_NODE);
+  EXPECT_EQ(parsed.line->options.tau(), 0.125);
+  EXPECT_EQ(parsed.line->options.attack_step_count(), 6);
+  EXPECT_EQ(parsed.line->options.seed(), 8);
+}
+
+TEST(ParseCommandLine, LeavesWhatIsNotSaidOfAPruningToTheServer) {
+  const Parsed parsed = Parse({"prune", "a", "--decomposition", "main"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->prune.request.options().ByteSizeLong(), 0u);
+  EXPECT_EQ(parsed.line->options.ByteSizeLong(), 0u);
+  const Parsed attacked =
+      Parse({"prune", "a", "--decomposition=d", "--adversary"});
+  ASSERT_TRUE(attacked.line.has_value()) << attacked.err;
+  EXPECT_TRUE(attacked.line->prune.request.options().has_adversary());
+}
+
+TEST(ParseCommandLine, RefusesPruningsThatItCannotRead) {
+  const std::vector<std::vector<const char*>> mistakes = {
+      {"prune"},
+      {"prune", "a"},
+      {"prune", "--decomposition=d"},
+      {"prune", "a", "--decomposition=d", "--coefficients=1e-4,x"},
+      {"prune", "a", "--decomposition=d", "--loss=both"},
+      {"prune", "a", "--decomposition=d", "--seed=-1"},
+      {"prune", "a", "--decomposition=d", "--target=a", "--target-id=1"},
+      {"prune", "a", "--decomposition=d", "--tau=1"},
+      {"prune", "a", "--decomposition=d", "--certificate=c"},
+      {"prune", "a", "--decomposition=d", "--crystallize", "--units=head"},
+  };
+  for (const auto& arguments : mistakes) {
+    const Parsed parsed = Parse(arguments);
+    EXPECT_FALSE(parsed.line.has_value()) << testing::PrintToString(arguments);
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+  }
+}
+
+TEST(ParseCommandLine, TakesPromptsFromSavedSets) {
+  const Parsed graph =
+      Parse({"attribute", "--nodes-from", "f", "--row=2", "--certified"});
+  ASSERT_TRUE(graph.line.has_value()) << graph.err;
+  EXPECT_FALSE(graph.line->has_prompt());
+  EXPECT_EQ(graph.line->set.path, "f");
+  EXPECT_EQ(graph.line->set.choice.row, 2);
+  EXPECT_TRUE(graph.line->set.choice.certified);
+  const Parsed search = Parse({"crystallize", "--units-from=-"});
+  ASSERT_TRUE(search.line.has_value()) << search.err;
+  EXPECT_EQ(search.line->set.path, "-");
+  EXPECT_FALSE(search.line->set.choice.row.has_value());
+  EXPECT_EQ(Parse({"attribute", "a", "--row=2"}).exit_code, kExitUsage);
+  EXPECT_EQ(Parse({"crystallize", "a", "--certified"}).exit_code, kExitUsage);
+  EXPECT_EQ(Parse({"ablate", "--nodes-from=f"}).exit_code, kExitUsage);
 }
 
 TEST(ParseCommandLine, TakesGlobalOptionsOnBothSidesOfTheCommand) {

@@ -27,13 +27,17 @@ v1::Explanation WithoutUnits() {
   return explanation;
 }
 
+std::string MapOf(const v1::Explanation& explanation) {
+  return FormatModuleMap(explanation.units(), explanation.prompt(), Style());
+}
+
 TEST(FormatModuleMap, HasALineForEachModule) {
   v1::Explanation explanation = WithoutUnits();
   AddPart(explanation, "h.0.attn.q_proj", "subcomponent", 3);
   AddPart(explanation, "h.1.mlp.c_fc", "subcomponent", 7);
   AddPart(explanation, "h.1.mlp.c_fc", "subcomponent", 31);
   AddPart(explanation, "h.1.mlp.c_fc", "delta", 0);
-  EXPECT_EQ(FormatModuleMap(explanation, Style()),
+  EXPECT_EQ(MapOf(explanation),
             "module            kept  subcomponents\n"
             "h.0.attn.q_proj      1  3\n"
             "h.1.mlp.c_fc         3  7,31,delta\n");
@@ -51,7 +55,7 @@ TEST(FormatModuleMap, HasALineForEachPositionOfNodes) {
   AddPart(explanation, "h.0.attn.q_proj", "subcomponent", 4, 3);
   AddPart(explanation, "h.1.mlp.c_fc", "subcomponent", 7, 3);
   AddPart(explanation, "h.1.mlp.c_fc", "delta", 0, 3);
-  EXPECT_EQ(FormatModuleMap(explanation, Style()),
+  EXPECT_EQ(MapOf(explanation),
             "position      kept  module:subcomponent\n"
             "1 \"capital\"      1  h.0.attn.q_proj:3\n"
             "3 \"japan\"        3  h.0.attn.q_proj:4 h.1.mlp.c_fc:7,delta\n");
@@ -62,7 +66,7 @@ TEST(FormatModuleMap, SaysHowManyItLeavesOut) {
   for (int i = 0; i < 20; ++i) {
     AddPart(explanation, "h.0.mlp.c_fc", "subcomponent", i);
   }
-  const std::string map = FormatModuleMap(explanation, Style());
+  const std::string map = MapOf(explanation);
   EXPECT_NE(map.find("     20  0,1,"), std::string::npos) << map;
   EXPECT_NE(map.find(",15 +4 more\n"), std::string::npos) << map;
 }
@@ -70,10 +74,10 @@ TEST(FormatModuleMap, SaysHowManyItLeavesOut) {
 TEST(FormatModuleMap, SurvivesPositionsThatThePromptDoesNotHave) {
   v1::Explanation explanation = WithoutUnits();
   AddPart(explanation, "m\x1b", "subcomponent", -4, 99);
-  const std::string map = FormatModuleMap(explanation, Style());
+  const std::string map = MapOf(explanation);
   EXPECT_NE(map.find("99 "), std::string::npos);
   EXPECT_EQ(map.find('\x1b'), std::string::npos);
-  EXPECT_EQ(FormatModuleMap(WithoutUnits(), Style()), "");
+  EXPECT_EQ(MapOf(WithoutUnits()), "");
 }
 
 }  // namespace

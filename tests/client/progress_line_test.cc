@@ -47,6 +47,29 @@ TEST(FormatProgress, NeverReachesTheLastColumn) {
   EXPECT_EQ(Width(FormatProgress(SampleEvent(), style)), 39);
 }
 
+TEST(FormatProgress, SaysRowsStepsNodesLossAndSearchesOfAPruning) {
+  v1::PruneProgress progress;
+  progress.set_row_count(8);
+  progress.set_ended_row_count(3);
+  progress.set_step_count(12'400);
+  progress.set_max_step_count(16'000);
+  progress.set_mean_node_count(213.6);
+  progress.mutable_mean_losses()->set_total(0.43121);
+  progress.mutable_elapsed()->set_seconds(3);
+  EXPECT_EQ(FormatProgress(progress, Style()),
+            "rows 3/8  steps 12,400/16,000  nodes 214  loss 0.4312  3.00 s");
+  progress.set_crystallized_row_count(2);
+  EXPECT_EQ(FormatProgress(progress, Style()),
+            "rows 3/8  steps 12,400/16,000  nodes 214  loss 0.4312  "
+            "searched 2  3.00 s");
+  Style screen;
+  screen.columns = 40;
+  screen.live = true;
+  const std::string line = FormatProgress(progress, screen);
+  EXPECT_EQ(Width(line), 39);
+  EXPECT_TRUE(line.starts_with("⠋ rows 3/8")) << line;
+}
+
 TEST(ProgressLine, RewritesItsLineOnAScreenAndClearsIt) {
   Style style;
   style.live = true;
@@ -54,8 +77,8 @@ TEST(ProgressLine, RewritesItsLineOnAScreenAndClearsIt) {
   const std::string line = FormatProgress(SampleEvent(), style);
   EXPECT_EQ(Written([&](std::FILE* file) {
               ProgressLine progress(file, style);
-              progress.Show(SampleEvent());
-              progress.Show(SampleEvent());
+              progress.Show(line);
+              progress.Show(line);
             }),
             "\r" + line + "\x1b[K\r" + line + "\x1b[K\r\x1b[K");
 }
@@ -64,7 +87,7 @@ TEST(ProgressLine, WritesALineAnEventElsewhere) {
   const std::string line = FormatProgress(SampleEvent(), Style());
   EXPECT_EQ(Written([&](std::FILE* file) {
               ProgressLine progress(file, Style());
-              progress.Show(SampleEvent());
+              progress.Show(line);
             }),
             line + "\n");
 }

@@ -20,6 +20,8 @@
 #include "spar/v1/decomposition_service.grpc.pb.h"
 #include "spar/v1/explanation_service.grpc.pb.h"
 #include "spar/v1/model_service.grpc.pb.h"
+#include "spar/v1/pruning_service.grpc.pb.h"
+#include "tests/client/sample_pruning.h"
 
 namespace spar::client {
 namespace {
@@ -173,6 +175,23 @@ class FakeDecompositions final : public v1::DecompositionService::Service {
   }
 };
 
+// Sends `messages`.
+class FakePrunings final : public v1::PruningService::Service {
+ public:
+  std::vector<v1::PruneResponse> messages = SampleMessages();
+  bool waits_for_cancel = false;
+
+  grpc::Status Prune(grpc::ServerContext* context,
+                     const v1::PruneRequest*,
+                     grpc::ServerWriter<v1::PruneResponse>* writer) override {
+    for (const v1::PruneResponse& message : messages) writer->Write(message);
+    while (waits_for_cancel && !context->IsCancelled()) {
+      std::this_thread::yield();
+    }
+    return grpc::Status::OK;
+  }
+};
+
 class ClientTest : public testing::Test {
  protected:
   ClientTest() {
@@ -183,6 +202,7 @@ class ClientTest : public testing::Test {
     builder.RegisterService(&models_);
     builder.RegisterService(&explanations_);
     builder.RegisterService(&decompositions_);
+    builder.RegisterService(&prunings_);
     server_ = builder.BuildAndStart();
     options_.target = base::Cat("127.0.0.1:", port_);
   }
@@ -194,6 +214,7 @@ class ClientTest : public testing::Test {
   FakeModels models_;
   FakeExplanations explanations_;
   FakeDecompositions decompositions_;
+  FakePrunings prunings_;
   std::unique_ptr<grpc::Server> server_;
   ClientOptions options_;
 };
@@ -264,6 +285,40 @@ TEST_F(ClientTest, GivesEveryMessageOfImportancesAndNoticesWhatIsMissing) {
   num_messages = 0;
   EXPECT_TRUE(absl::IsDataLoss(Client(options_).Importances({}, count)));
   EXPECT_EQ(num_messages, 3);
+}
+
+TEST_F(ClientTest, PutsAPruningTogether) {
+  int num_messages = 0;
+  const auto answer = Client(options_).Prune(
+      {}, [&](const v1::PruneResponse&) { ++num_messages; });
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(num_messages, 6);
+  EXPECT_EQ(answer->rows.size(), 3u);
+  EXPECT_EQ(answer->summary.curves_size(), 1);
+}
+
+TEST_F(ClientTest, NoticesWhatAPruningLacks) {
+  v1::PruneRequest request;
+  request.mutable_crystallize();
+  EXPECT_TRUE(
+      absl::IsDataLoss(Client(options_).Prune(request, nullptr).status()));
+  prunings_.messages.pop_back();
+  EXPECT_TRUE(absl::IsDataLoss(Client(options_).Prune({}, nullptr).status()));
+  prunings_.messages.erase(prunings_.messages.begin());
+  EXPECT_TRUE(absl::IsDataLoss(Client(options_).Prune({}, nullptr).status()));
+}
+
+TEST_F(ClientTest, CancelsAPruning) {
+  prunings_.messages.pop_back();
+  prunings_.waits_for_cancel = true;
+  std::stop_source stop;
+  const auto answer = Client(options_).Prune(
+      {},
+      [&](const v1::PruneResponse& message) {
+        if (message.has_row()) stop.request_stop();
+      },
+      stop.get_token());
+  EXPECT_TRUE(absl::IsCancelled(answer.status()));
 }
 
 TEST_F(ClientTest, TakesTheOnlyModelForTheOneNotNamed) {
