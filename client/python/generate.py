@@ -19,7 +19,7 @@ PROTOS = HERE.parent.parent / "proto"
 TARGET = HERE / "spar" / "_generated"
 SERVICES = ("spar/v1/model_service.proto", "spar/v1/attribution.proto",
             "spar/v1/explanation_service.proto", "spar/v1/ablation_service.proto",
-            "spar/v1/decomposition_service.proto")
+            "spar/v1/decomposition_service.proto", "spar/v1/pruning_service.proto")
 DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
 # The generated files import one another as "spar.v1", which is no module here.
 IMPORT = re.compile(r"^from spar\.v1 import", re.MULTILINE)

@@ -2,10 +2,10 @@
 what every field means; margins are logits, probabilities natural logarithms."""
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 
 from spar import attribution, importances
 from spar.errors import Error
+from spar.request_fields import message as message_of
 from spar.search import Search
 
 try:
@@ -18,21 +18,19 @@ try:
     from spar._generated.spar.v1 import explanation_service_pb2_grpc as explanation_stubs
     from spar._generated.spar.v1 import model_service_pb2 as models
     from spar._generated.spar.v1 import model_service_pb2_grpc as model_stubs
+    from spar._generated.spar.v1 import pruning_service_pb2 as prunings
+    from spar._generated.spar.v1 import pruning_service_pb2_grpc as pruning_stubs
+    from spar.nodes import refs_of_explanation
+    from spar.pruning import Pruning
 except ImportError as error:
     raise ImportError(
         "the generated stubs are missing: run client/python/generate.py"
     ) from error
 
-__all__ = ["Client", "Error", "Search", "ablations", "attributions", "decompositions",
-           "explanations", "models"]
+__all__ = ["Client", "Error", "Pruning", "Search", "ablations", "attributions",
+           "decompositions", "explanations", "models", "prunings"]
 
 _MAX_RECEIVE_BYTES = 64 << 20
-_ENUMS = {
-    "mode": ("MODE_", explanations.Mode),
-    "unit_scheme": ("UNIT_SCHEME_", explanations.UnitScheme),
-    "reference": ("REFERENCE_", explanations.Reference),
-    "position_mode": ("POSITION_MODE_", explanations.PositionMode),
-}
 
 
 class Client:
@@ -59,6 +57,7 @@ class Client:
         self._explanations = explanation_stubs.ExplanationServiceStub(self._channel)
         self._ablations = ablation_stubs.AblationServiceStub(self._channel)
         self._decompositions = decomposition_stubs.DecompositionServiceStub(self._channel)
+        self._prunings = pruning_stubs.PruningServiceStub(self._channel)
         self._model = _model_name(model) if model else None
         self._timeout = timeout
 
@@ -115,13 +114,21 @@ class Client:
             mode="sufficient", unit_scheme="head", reference="mean",
             position_mode="reindex"; max_duration is in seconds. With
             decomposition="name" unit_scheme may be "subcomponent" or "node",
-            each also with "+delta".
+            each also with "+delta". attack_step_count above 0 is robust mode,
+            with attack_step_size (in masks) and attack_restart_count.
+            initial_unit_ids are units to begin from, for example those of an
+            explanation: `itertools.accumulate(explanation.unit_id_deltas)`.
 
         Returns a Search: iterate it for the events, then read `explanation`.
+
+        Errors beside those of a prompt: OPTION_OUT_OF_RANGE,
+        DECOMPOSITION_REQUIRED, DECOMPOSITION_NOT_WANTED, BAD_INITIAL_UNIT,
+        TOO_MANY_UNITS, NO_REFERENCE_PROMPTS, TOO_MANY_SEARCHES. TypeError for an
+        option that does not exist.
         """
         request = explanations.CrystallizeRequest(
             model=self._name(model), prompt=_prompt(prompt, ignore_special_tokens),
-            options=_options(options))
+            options=message_of(explanations.CrystallizeOptions, options))
         if isinstance(target, str):
             request.target_text = target
         elif target is not None:
@@ -164,14 +171,19 @@ class Client:
             request.target_id = target
         return _responses(self._ablations.Ablate(request, timeout=timeout))
 
-    def attribute(self, prompt, *, decomposition="", query=None, model=None, timeout=None,
-                  ignore_special_tokens=False, **options):
+    def attribute(self, prompt, *, decomposition="", nodes=None, query=None, model=None,
+                  timeout=None, ignore_special_tokens=False, **options):
         """The attribution graph of one run: how its parts moved each other.
 
         Args:
           prompt: text, or a sequence of token ids.
           decomposition: name of one of the model's decompositions, whose
             subcomponents are then nodes; "": heads and neurons are.
+          nodes: the nodes, where no rule is to choose them: a sequence of
+            AttributionNodeRef or dicts of its fields, such as
+            Pruning.node_refs(row); or an Explanation, whose units become nodes,
+            those of all positions at each of T. Deltas and the embedding are in
+            every graph, as vectors. At most 16,384.
           query: fields of AttributionQuery as a dict, for example
             {"logit": {"token_text": "tokyo"}, "path_count": 5}.
           timeout: seconds until the call fails; None for none.
@@ -187,13 +199,20 @@ class Client:
 
         Errors beside those of a prompt: DECOMPOSITION_NOT_FOUND, UNKNOWN_NODE,
         NODE_NOT_IN_GRAPH, GRAPH_TOO_LARGE, TOO_MANY_GRAPHS. TypeError for an
-        option that does not exist.
+        option that does not exist, ValueError for an Explanation that cannot be
+        nodes.
         """
+        if isinstance(nodes, explanations.Explanation):
+            modules = (self.decomposition(decomposition, model=model).modules
+                       if decomposition else ())
+            nodes = refs_of_explanation(nodes, modules)
+        if nodes is not None:
+            options["nodes"] = list(nodes)
         request = attributions.AttributeRequest(
             model=self._name(model), prompt=_prompt(prompt, ignore_special_tokens),
             decomposition=decomposition,
-            options=attribution.fields(attributions, attributions.AttributeOptions, options),
-            query=attribution.fields(attributions, attributions.AttributionQuery, query or {}))
+            options=message_of(attributions.AttributeOptions, options),
+            query=message_of(attributions.AttributionQuery, query or {}))
         return attribution.gather(
             attributions, _responses(self._explanations.Attribute(request, timeout=timeout)))
 
@@ -250,6 +269,48 @@ class Client:
             modules=modules)
         return importances.read(
             _responses(self._decompositions.Importances(request, timeout=timeout)))
+
+    def prune(self, prompts, *, decomposition, coefficients=(), crystallize=None, model=None,
+              timeout=None, ignore_special_tokens=False, **options):
+        """Optimises causal importances anew for prompts, at several prices, until
+        little but what the target needs is left (VPD, section 5.2).
+
+        Args:
+          prompts: a sequence of up to 256 prompts, each text, a sequence of token
+            ids, or a dict: "prompt", one of these; "target", the token to be
+            said, as text or id, by default the model's own prediction; and
+            "position", after which it is said, by default the last.
+          decomposition: "NAME", one of the model's.
+          coefficients: up to 64 prices of importance in [0, 1e6]; each prompt at
+            each price is a row, all optimised side by side. Empty: 0.001.
+          crystallize: a dict of CrystallizeOptions' fields as crystallize takes
+            them, {} for the defaults: a search from each row's nodes then ends in
+            a certified set.
+          timeout: seconds until the call fails; None for none.
+          options: fields of PruneOptions by name. Enums may be words:
+            loss="divergence", masks="causal_importance", start="ones",
+            rate_shape="cosine"; messages are dicts: adversary={} with its
+            defaults, norm={"power": 0.5}.
+
+        Returns a Pruning: iterate it for progress, rows and explanations, then
+        read `rows`, `explanations` and `summary`.
+
+        Errors name their field: "prompts[3].target_text". Beside those of a
+        prompt: DECOMPOSITION_NOT_FOUND, NO_DECOMPOSITION, OPTION_OUT_OF_RANGE,
+        POSITION_OUT_OF_RANGE, NOT_ONE_TOKEN, TOO_MANY_PROMPTS, TOO_MANY_CALLS,
+        PRUNING_TOO_LARGE, OUT_OF_DEVICE_MEMORY; of `crystallize` as crystallize
+        has them. TypeError for an option that does not exist.
+        """
+        if isinstance(prompts, str):
+            raise TypeError("prompts is one text: want a sequence of prompts")
+        request = prunings.PruneRequest(
+            model=self._name(model), decomposition=decomposition,
+            prompts=[_prune_prompt(prompt, ignore_special_tokens) for prompt in prompts],
+            coefficients=coefficients, options=message_of(prunings.PruneOptions, options))
+        if crystallize is not None:
+            request.crystallize.CopyFrom(
+                message_of(explanations.CrystallizeOptions, crystallize))
+        return Pruning(self._prunings.Prune(request, timeout=timeout))
 
     def verify(self, certificate_json, *, model=None, timeout=600.0):
         """Has the server re-check a certificate (Certificate.canonical_json).
@@ -323,19 +384,17 @@ def _prompt(prompt, ignore_special_tokens):
                          ignore_special_tokens=ignore_special_tokens)
 
 
-def _options(options):
-    """CrystallizeOptions of keyword arguments. TypeError for an unknown one."""
-    known = explanations.CrystallizeOptions.DESCRIPTOR.fields_by_name
-    fields = {}
-    for name, value in options.items():
-        if name not in known:
-            raise TypeError(f"crystallize has no option {name!r}: {sorted(known)}")
-        if name in _ENUMS and isinstance(value, str):
-            prefix, enum = _ENUMS[name]
-            value = enum.Value(prefix + value.upper().replace("+", "_AND_").replace("-", "_"))
-        if name == "max_duration" and not isinstance(value, Duration):
-            duration = Duration()
-            duration.FromNanoseconds(round(value * 1e9))
-            value = duration
-        fields[name] = value
-    return explanations.CrystallizeOptions(**fields)
+def _prune_prompt(prompt, ignore_special_tokens):
+    fields = dict(prompt) if isinstance(prompt, dict) else {"prompt": prompt}
+    made = prunings.PrunePrompt(prompt=_prompt(fields.pop("prompt"), ignore_special_tokens))
+    target = fields.pop("target", None)
+    if isinstance(target, str):
+        made.target_text = target
+    elif target is not None:
+        made.target_id = target
+    position = fields.pop("position", None)
+    if position is not None:
+        made.position = position
+    if fields:
+        raise TypeError(f"a prompt has no {sorted(fields)}: prompt, target, position")
+    return made
