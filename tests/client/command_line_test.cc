@@ -230,6 +230,7 @@ TEST(ParseCommandLine, RefusesInterventionsThatItCannotRead) {
     EXPECT_FALSE(parsed.line.has_value()) << bad;
     EXPECT_EQ(parsed.exit_code, kExitUsage);
   }
+  EXPECT_EQ(Parse({"ablate", "p", "--seed=-1"}).exit_code, kExitUsage);
 }
 
 TEST(ParseCommandLine, SetsEveryOptionOfASearch) {

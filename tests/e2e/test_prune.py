@@ -14,7 +14,8 @@ import pytest
 import spar
 from conftest import ROOT
 from random_model import word
-from spar.client import attributions
+from spar.client import attributions, explanations
+from spar.nodes import refs_of_explanation
 from spar.verify import INVALID, verify
 from spard_process import PATIENCE, Lines, environment, start_spar
 from spard_process import spar as spar_program
@@ -183,6 +184,28 @@ def test_python_draws_graphs_of_rows_and_explanations(pruning, client):
     assert told == len(heads.units) * len(heads.positions) > 0
 
 
+def test_units_told_by_number_are_the_same_nodes(pruning, client):
+    """Large sets have no names: their numbers must mean the same."""
+    modules = client.decomposition("main").modules
+    found = [row.explanation for row in pruning.explanations if row.explanation.units]
+    assert found
+    for scheme in ("subcomponent", "subcomponent+delta", "node"):
+        found.append(client.crystallize(PROMPT, decomposition="main", unit_scheme=scheme,
+                                        mode="sufficient", **SEARCH).explanation)
+    compared = 0
+    for explanation in found:
+        numbered = explanations.Explanation()
+        numbered.CopyFrom(explanation)
+        numbered.ClearField("units")
+        try:
+            named = refs_of_explanation(explanation, modules)
+        except ValueError:
+            continue  # Deltas and the embedding alone
+        assert refs_of_explanation(numbered, modules) == named
+        compared += 1
+    assert compared >= 3
+
+
 def test_initial_units_are_an_option_of_python(pruning, client):
     first = next(row.explanation for row in pruning.explanations[:3]
                  if row.explanation.HasField("certificate"))
@@ -192,8 +215,8 @@ def test_initial_units_are_an_option_of_python(pruning, client):
     assert again.kept_unit_count <= len(ids)
     assert again.HasField("certificate")
     with pytest.raises(spar.Error) as error:
-        client.crystallize(PROMPT, decomposition="main", unit_scheme="node+delta",
-                           initial_unit_ids=[10**9]).explanation  # noqa: B018
+        list(client.crystallize(PROMPT, decomposition="main", unit_scheme="node+delta",
+                                initial_unit_ids=[10**9]))
     assert (error.value.code, error.value.reason) == ("INVALID_ARGUMENT", "BAD_INITIAL_UNIT")
 
 

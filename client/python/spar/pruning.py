@@ -70,19 +70,14 @@ class Pruning:
     def explanations(self):
         """[prompts x coefficients]: a list of PrunedExplanation messages by
         number; empty where no searches were asked for."""
-        self.summary  # noqa: B018 (reads everything)
-        if not self._explanations:
-            return []
-        return self._whole(self._explanations, "explanations")
+        self._finish()
+        return self._whole(self._explanations, "explanations") if self._explanations else []
 
     @property
     def summary(self):
         """The PruneSummary: `curves`, one for each prompt, whose points, a price
         each, ascend by node count, and the seconds that it took."""
-        for _ in self:
-            pass
-        if self._summary is None:
-            raise _lost("its summary")
+        self._finish()
         return self._summary
 
     def chosen(self, prompt_index=0):
@@ -106,9 +101,15 @@ class Pruning:
             row = self.rows[row]
         return nodes.refs_of_row(self.header, row)
 
+    def _finish(self):
+        for _ in self:
+            pass
+        if self._summary is None:
+            raise _lost("its summary")
+
     def _whole(self, found, what):
-        header, _ = self.header, self.summary
-        count = len(header.prompts) * len(header.coefficients)
+        self._finish()
+        count = len(self._header.prompts) * len(self._header.coefficients)
         if sorted(found) != list(range(count)):
             raise _lost(f"all its {what}")
         return [found[number] for number in range(count)]
