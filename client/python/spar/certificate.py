@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 MODES = ("SUFFICIENT", "GROUNDED")
 MODEL_SCHEMES = ("head", "neuron", "head+neuron")
@@ -15,6 +15,18 @@ POSITION_MODES = ("keep_ids", "reindex")
 
 class Unreadable(Exception):
     """Not a certificate at all."""
+
+
+@dataclass
+class CertifiedAttack:
+    """Of robust mode."""
+
+    margin: float
+    position_deletion_margins: list[float]
+    restarts: int
+    step_size: float
+    steps: int
+    unit_deletion_margins: list[float]
 
 
 @dataclass
@@ -60,8 +72,7 @@ class Certificate:
     weights_digest: str
     # Of the decomposition whose units they are; absent for heads and neurons.
     decomposition_digest: str = ""
-    # Of robust mode: what this verifier does not run.
-    attack: dict = field(default_factory=dict)
+    attack: CertifiedAttack | None = None  # of robust mode
 
     @property
     def noise(self):
@@ -95,12 +106,23 @@ def _read(name, kind, value):
             number = math.nan
         if math.isfinite(number):
             return number
-    if kind is dict and isinstance(value, dict):
-        return value
+    if kind == CertifiedAttack | None and isinstance(value, dict):
+        return _read_fields(CertifiedAttack, value, f"{name}.")
     inner = getattr(kind, "__args__", None)
     if inner and isinstance(value, list):
         return [_read(name, inner[0], item) for item in value]
     raise Unreadable(f"field {name} does not hold what it should")
+
+
+def _read_fields(kind, content, prefix=""):
+    values = {}
+    for one in fields(kind):
+        if one.name not in content and one.name in OPTIONAL:
+            continue
+        if one.name not in content:
+            raise Unreadable(f"field {prefix}{one.name} is missing")
+        values[one.name] = _read(prefix + one.name, one.type, content[one.name])
+    return kind(**values)
 
 
 def read_certificate(text):
@@ -111,14 +133,7 @@ def read_certificate(text):
         raise Unreadable(f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise Unreadable("not a JSON object")
-    values = {}
-    for one in fields(Certificate):
-        if one.name not in content and one.name in OPTIONAL:
-            continue
-        if one.name not in content:
-            raise Unreadable(f"field {one.name} is missing")
-        values[one.name] = _read(one.name, one.type, content[one.name])
-    certificate = Certificate(**values)
+    certificate = _read_fields(Certificate, content)
     for name, allowed in (
         ("mode", MODES),
         ("unit_scheme", MODEL_SCHEMES + COMPONENT_SCHEMES),
@@ -126,7 +141,7 @@ def read_certificate(text):
         ("position_mode", POSITION_MODES),
         ("pin_first", (0, 1)),
     ):
-        if values[name] not in allowed:
+        if getattr(certificate, name) not in allowed:
             raise Unreadable(f"field {name} is none of {allowed}")
     if certificate.of_components != bool(certificate.decomposition_digest):
         raise Unreadable("field decomposition_digest does not fit unit_scheme")

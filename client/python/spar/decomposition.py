@@ -9,7 +9,7 @@ import pathlib
 import re
 from dataclasses import dataclass
 
-import numpy as np
+import torch
 
 from . import checkpoint
 from .certificate import canonical_json
@@ -32,9 +32,9 @@ class Module:
     """One decomposed weight in float64; its units are V's rows, then Delta."""
 
     name: str
-    v: np.ndarray  # [C, d_in]
-    u: np.ndarray  # [C, d_out]
-    delta: np.ndarray  # [d_out, d_in]
+    v: torch.Tensor  # [C, d_in]
+    u: torch.Tensor  # [C, d_out]
+    delta: torch.Tensor  # [d_out, d_in]
     is_embedding: bool
 
     @property
@@ -101,9 +101,14 @@ def read_decomposition(folder, model_folder):
     modules = []
     for entry in content["modules"]:
         name = entry["name"]
-        v = tensors[f"components.{name}.V"].to_float64()
-        u = tensors[f"components.{name}.U"].to_float64()
-        weight = target[f"{name}.weight"].to_float64()
+        v, u, weight = (
+            torch.as_tensor(tensor.to_float64())
+            for tensor in (
+                tensors[f"components.{name}.V"],
+                tensors[f"components.{name}.U"],
+                target[f"{name}.weight"],
+            )
+        )
         is_embedding = _place(name) == (-1, 0)
         # Embeddings are stored [vocab, width], GPT-2's Conv1D [in, out].
         if is_embedding or config["model_type"] == "gpt2":

@@ -1,12 +1,14 @@
 """A decoder in float64 whose heads and neurons can be overwritten.
 
 Shared by the two kinds of model that the verifier knows: those it runs with
-transformers (exact_transformers.py) and those it computes itself in numpy
+transformers (exact_transformers.py) and those it computes itself
 (exact_simple.py). Nothing here is taken from Spar but the definitions: what a
-unit is, how units are numbered, and what they hold outside S.
+unit is, how units are numbered, and what they hold outside S. Tensors are
+torch's, of float64, so that a margin can be differentiated by its masks.
 """
 
 import numpy as np
+import torch
 
 FEWEST_PROMPTS = 8  # fewer than this many prompts at a position: pooled mean
 
@@ -19,7 +21,7 @@ class MeanActivations:
     """
 
     def __init__(self, num_positions):
-        self._count = np.zeros(num_positions)
+        self._count = torch.zeros(num_positions, dtype=torch.float64)
         self._sum = {}
 
     def count(self, prompts, length):
@@ -29,15 +31,17 @@ class MeanActivations:
     def add(self, key, values):
         """values: [prompt, position, column], of prompts of one length."""
         _, length, columns = values.shape
-        total = self._sum.setdefault(key, np.zeros((len(self._count), columns)))
-        total[:length] += values.sum(axis=0)
+        shape = (len(self._count), columns)
+        total = self._sum.setdefault(key, torch.zeros(shape, dtype=torch.float64))
+        total[:length] += values.sum(dim=0)
 
     def at(self, key, positions):
-        """[..., column] for an array of position ids."""
+        """[..., column] for position ids."""
+        positions = torch.as_tensor(positions)
         total = self._sum[key]
         later = self._count[1:].sum()
-        pooled = total[1:].sum(axis=0) / max(later, 1)
-        table = np.tile(pooled, (positions.max() + 1, 1))
+        pooled = total[1:].sum(dim=0) / later.clamp(min=1)
+        table = pooled.repeat(int(positions.max()) + 1, 1)
         for position in range(min(len(table), len(total))):
             if position == 0 or self._count[position] >= FEWEST_PROMPTS:
                 table[position] = total[position] / self._count[position]
@@ -77,7 +81,7 @@ class ExactModel:
         the model is told, and rise along a row. Attention is causal; sliding
         windows are measured in those ids. edit(kind, layer, values), where kind
         is "head" or "neuron" and values are [row, position, column], returns
-        what the units hold instead. linear(name, x, y) returns what a watched
+        what the units hold instead; autograd sees it. linear(name, x, y) returns what a watched
         weight gives instead of y = W x + b, both [row, position, column]; of an
         embedding x are the tokens.
         """
@@ -119,16 +123,17 @@ class ExactModel:
 
         masks: [row, unit]. The reference is 0, or `mean` at the position ids.
         """
+        masks = torch.as_tensor(masks).to(torch.float64)
 
         def restrict(kind, layer, values):
             first = layer * self.units_per_layer
             if kind == "head":
                 mask = masks[:, first : first + self.num_heads]
-                mask = np.repeat(mask, self.head_dim, axis=1)
+                mask = mask.repeat_interleave(self.head_dim, dim=1)
             else:
                 first += self.num_heads
                 mask = masks[:, first : first + self.num_neurons]
-            mask = mask[:, None, :].astype(np.float64)
+            mask = mask[:, None, :]
             if mean is None:
                 return values * mask
             return values * mask + mean.at((kind, layer), positions) * (1 - mask)
@@ -138,7 +143,7 @@ class ExactModel:
 
 def margins(logits, target):
     """Target's logit minus the largest other, for [row, vocab]."""
-    others = np.array(logits, dtype=np.float64)
+    others = torch.as_tensor(logits).numpy().astype(np.float64)
     own = others[:, target].copy()
     others[:, target] = -np.inf
     return own - others.max(axis=1)

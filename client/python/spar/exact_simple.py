@@ -1,4 +1,4 @@
-"""llama_simple_mlp, llama_simple and gpt2_simple in numpy, float64.
+"""llama_simple_mlp, llama_simple and gpt2_simple in float64.
 
 transformers does not know these families. Each is a pre-norm decoder over a
 dictionary of weights; see the keys below.
@@ -6,19 +6,12 @@ dictionary of weights; see the keys below.
 
 import math
 
-import numpy as np
+import torch
+from torch.nn.functional import gelu, silu
 
 from .exact_model import ExactModel
 
 FAMILIES = ("llama_simple_mlp", "llama_simple", "gpt2_simple")
-
-
-def _gelu_tanh(x):
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-
-
-def _silu(x):
-    return x / (1 + np.exp(-x))
 
 
 class SimpleModel(ExactModel):
@@ -29,7 +22,8 @@ class SimpleModel(ExactModel):
         if self.family not in FAMILIES:
             raise ValueError(f"model_type {self.family} is not one of {FAMILIES}")
         self._config = config
-        self._weights = weights
+        self._weights = {name: torch.as_tensor(w) for name, w in weights.items()}
+        weights = self._weights
         self._watched = frozenset()
         self._edit_linear = None
         self._rms = self.family != "gpt2_simple"
@@ -68,8 +62,8 @@ class SimpleModel(ExactModel):
         eps = self._config.get("rms_norm_eps", 1e-6)
         if not self._rms:
             eps = 1e-5
-            x = x - x.mean(axis=-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+            x = x - x.mean(dim=-1, keepdim=True)
+        x = x / torch.sqrt((x * x).mean(dim=-1, keepdim=True) + eps)
         x = x * self._weights[f"{name}.weight"]
         return x if self._rms else x + self._weights[f"{name}.bias"]
 
@@ -80,11 +74,12 @@ class SimpleModel(ExactModel):
         half = self.head_dim // 2
         base = self._config.get("rotary_base", 10000)
         last = self._config.get("n_ctx", 1024) - 1
-        angles = np.minimum(positions, last)[:, None, :, None] * (
-            float(base) ** (-np.arange(half) / half)
+        pairs = torch.arange(half, dtype=torch.float64)
+        angles = positions.clamp(max=last)[:, None, :, None] * (
+            float(base) ** (-pairs / half)
         )
-        cos, sin = np.cos(angles), np.sin(angles)
-        turned = np.empty_like(x)
+        cos, sin = angles.cos(), angles.sin()
+        turned = torch.empty_like(x)
         if self._config.get("rotary_adjacent_pairs", False):
             first, second = slice(0, None, 2), slice(1, None, 2)
         else:
@@ -97,37 +92,35 @@ class SimpleModel(ExactModel):
         """Three of [row, head, position, head_dim]."""
         fused = f"{block}.attn.c_attn"
         if f"{fused}.weight" in self._weights:
-            q, k, v = np.split(self._linear(fused, x), 3, axis=-1)
+            q, k, v = self._linear(fused, x).chunk(3, dim=-1)
         else:
             q, k, v = (self._linear(f"{block}.attn.{n}_proj", x) for n in "qkv")
 
         def by_head(y):
             shape = (*y.shape[:2], -1, self.head_dim)
-            return y.reshape(shape).transpose(0, 2, 1, 3)
+            return y.reshape(shape).transpose(1, 2)
 
         groups = self.num_heads // self._num_kv_heads
-        k, v = (by_head(y).repeat(groups, axis=1) for y in (k, v))
+        k, v = (by_head(y).repeat_interleave(groups, dim=1) for y in (k, v))
         return by_head(q), k, v
 
     def _heads(self, block, x, positions):
         q, k, v = self._qkv(block, x)
         q, k = self._rotate(q, positions), self._rotate(k, positions)
-        scores = q @ k.swapaxes(2, 3) / math.sqrt(self.head_dim)
+        scores = q @ k.transpose(2, 3) / math.sqrt(self.head_dim)
         readable = positions[:, None, None, :] <= positions[:, None, :, None]
-        scores = np.where(readable, scores, -np.inf)
-        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        mixed = scores / scores.sum(axis=-1, keepdims=True) @ v
-        return mixed.transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1)
+        mixed = scores.masked_fill(~readable, -math.inf).softmax(dim=-1) @ v
+        return mixed.transpose(1, 2).reshape(*x.shape[:2], -1)
 
     def _neurons(self, block, x):
         if self.family == "llama_simple":
-            gate = _silu(self._linear(f"{block}.mlp.gate_proj", x))
+            gate = silu(self._linear(f"{block}.mlp.gate_proj", x))
             return gate * self._linear(f"{block}.mlp.up_proj", x)
-        return _gelu_tanh(self._linear(f"{block}.mlp.c_fc", x))
+        return gelu(self._linear(f"{block}.mlp.c_fc", x), approximate="tanh")
 
     def run(self, tokens, positions, edit=None, every_position=False, linear=None):
         self._edit_linear = linear
-        tokens, positions = np.asarray(tokens), np.asarray(positions)
+        tokens, positions = torch.as_tensor(tokens), torch.as_tensor(positions)
         norms = ("rms_1", "rms_2") if self._rms else ("ln_1", "ln_2")
         x = self._edited("wte", tokens, self._weights["wte.weight"][tokens])
         if not self._rms:

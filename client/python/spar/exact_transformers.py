@@ -7,7 +7,6 @@ that position ids with gaps are not taken for packed sequences.
 
 import math
 
-import numpy as np
 import torch
 import transformers
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
@@ -84,7 +83,7 @@ class TransformersModel(ExactModel):
         )
         if loading["missing_keys"] or loading["mismatched_keys"]:
             raise ValueError(f"weights do not fit the config: {loading}")
-        self._model.eval()
+        self._model.eval().requires_grad_(False)
         self._config = config
         self._edit = None
         self._linear = None
@@ -126,8 +125,7 @@ class TransformersModel(ExactModel):
         def before(_, inputs):
             if self._edit is None:
                 return None
-            values = self._edit(kind, layer, inputs[0].numpy())
-            return (torch.from_numpy(np.ascontiguousarray(values)),)
+            return (self._edit(kind, layer, inputs[0]),)
 
         return before
 
@@ -147,35 +145,33 @@ class TransformersModel(ExactModel):
         def after(_, inputs, output):
             if self._linear is None:
                 return None
-            values = self._linear(name, inputs[0].numpy(), output.numpy())
-            return torch.from_numpy(np.ascontiguousarray(values))
+            return self._linear(name, inputs[0], output)
 
         return after
 
     def _masks(self, positions):
         """May read: [row, 1, query, key], by the type of a layer's attention."""
         query, key = positions[:, None, :, None], positions[:, None, None, :]
-        causal = torch.from_numpy(key <= query)
+        causal = key <= query
         window = getattr(self._config, "sliding_window", None)
         if window is None:
             return causal
-        near = torch.from_numpy(key > query - window)
+        near = key > query - window
         if self.family == "qwen2":
             return {"full_attention": causal, "sliding_attention": causal & near}
         return causal & near
 
-    @torch.no_grad()
     def run(self, tokens, positions, edit=None, every_position=False, linear=None):
         self._edit, self._linear = edit, linear
+        positions = torch.as_tensor(positions)
         try:
             output = self._model(
-                input_ids=torch.as_tensor(np.asarray(tokens)),
-                position_ids=torch.as_tensor(np.asarray(positions)),
-                attention_mask=self._masks(np.asarray(positions)),
+                input_ids=torch.as_tensor(tokens),
+                position_ids=positions,
+                attention_mask=self._masks(positions),
                 use_cache=False,
                 logits_to_keep=0 if every_position else 1,
             )
         finally:
             self._edit = self._linear = None
-        logits = output.logits.numpy()
-        return logits if every_position else logits[:, -1]
+        return output.logits if every_position else output.logits[:, -1]

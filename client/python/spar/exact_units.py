@@ -4,12 +4,15 @@ Both classes number units for prompts of a length, and run rows:
 
   num_units(length), name(unit), of_scheme(scheme, length) (a boolean array),
   moved(units, shift)       the same units on a prompt whose places are shifted
-  logits(rows)              [row, vocab] of Rows that are equally long
+  mask(row)                 [num_units(row.length)], 0 or 1
+  logits(rows, masks)       [row, vocab] of Rows that keep equally many positions;
+                            masks of each, any numbers, by default as mask(row)
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .exact_model import mean_activations
 
@@ -25,13 +28,23 @@ class Row:
     length: int  # of the whole prompt
 
 
-class HeadAndNeuronUnits:
+class _Units:
+    """What is always on, and what rows keep of the rest."""
+
+    def mask(self, row):
+        always_on = ~self.of_scheme(self._scheme, row.length)
+        mask = torch.from_numpy(always_on).to(torch.float64)
+        mask[row.units] = 1.0
+        return mask
+
+
+class HeadAndNeuronUnits(_Units):
     """Attention heads and MLP neurons."""
 
     def __init__(self, model, scheme, prompts=None):
         """prompts: those of the mean reference; None for zero."""
         self._model = model
-        self._always_on = ~model.units_of(scheme)
+        self._scheme = scheme
         self._mean = None if prompts is None else model.mean_activations(prompts)
 
     def num_units(self, _):
@@ -46,23 +59,21 @@ class HeadAndNeuronUnits:
     def moved(self, units, _):
         return units
 
-    def logits(self, rows):
-        masks = np.tile(self._always_on, (len(rows), 1))
-        for mask, row in zip(masks, rows, strict=True):
-            mask[row.units] = True
+    def logits(self, rows, masks=None):
         return self._model.restricted_logits(
-            np.array([row.tokens for row in rows]),
-            np.array([row.ids for row in rows]),
-            masks,
+            torch.tensor([row.tokens for row in rows]),
+            torch.tensor([row.ids for row in rows]),
+            torch.stack(masks or [self.mask(row) for row in rows]),
             self._mean,
         )
 
 
-class ComponentUnits:
+class ComponentUnits(_Units):
     """A decomposition's subcomponents and Deltas; with `nodes` per position."""
 
     def __init__(self, model, decomposition, scheme, prompts=None):
         self._model = model
+        self._scheme = scheme
         self._modules = decomposition.modules
         self._nodes = scheme.startswith("node")
         model.watch([module.name for module in self._modules])
@@ -71,7 +82,6 @@ class ComponentUnits:
         self._per_position = int(self._ends[-1])
         self._is_delta = np.zeros(self._per_position, dtype=bool)
         self._is_delta[self._ends - 1] = True
-        self._always_on = ~self.of_scheme(scheme, 1)
         self._mean = None
         if prompts is not None:
             self._mean = mean_activations(prompts, self._listen)
@@ -103,9 +113,9 @@ class ComponentUnits:
         moved = (unit + shift * self._per_position for unit in units)
         return [unit for unit in moved if unit >= 0]
 
-    def logits(self, rows):
-        off = 1.0 - self._masks(rows)
-        ids = np.array([row.ids for row in rows])
+    def logits(self, rows, masks=None):
+        off = 1.0 - self._kept(rows, masks or [self.mask(row) for row in rows])
+        ids = torch.tensor([row.ids for row in rows])
 
         def restrict(name, x, y):
             module, columns = self._find(name)
@@ -118,7 +128,7 @@ class ComponentUnits:
             y = y - (off[:, :, c] * kept_from) @ module.u
             return y - off[:, :, columns[-1:]] * delta
 
-        tokens = np.array([row.tokens for row in rows])
+        tokens = torch.tensor([row.tokens for row in rows])
         return self._model.run(tokens, ids, linear=restrict)
 
     def _find(self, name):
@@ -127,14 +137,16 @@ class ComponentUnits:
         first = self._ends[number - 1] if number > 0 else 0
         return self._modules[number], np.arange(first, self._ends[number])
 
-    def _masks(self, rows):
-        """[row, kept position, unit of one position], 0 or 1."""
-        masks = np.zeros((len(rows), len(rows[0].places), self._per_position))
-        for mask, row in zip(masks, rows, strict=True):
-            kept = np.tile(self._always_on, (row.length if self._nodes else 1, 1))
-            kept.reshape(-1)[row.units] = True
-            mask[:] = kept[row.places] if self._nodes else kept
-        return masks
+    def _kept(self, rows, masks):
+        """[row, kept position, unit of one position]"""
+        kept = []
+        for row, mask in zip(rows, masks, strict=True):
+            by_place = mask.reshape(-1, self._per_position)
+            if self._nodes:
+                kept.append(by_place[row.places])
+            else:
+                kept.append(by_place.expand(len(row.places), -1))
+        return torch.stack(kept)
 
     def _listen(self, tokens, positions, add):
         def listen(name, x, y):

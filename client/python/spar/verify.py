@@ -1,4 +1,4 @@
-"""Verifies a certificate with transformers and numpy alone.
+"""Verifies a certificate with transformers, torch and numpy alone.
 
   python client/python/spar_verify.py CERTIFICATE.json MODEL_FOLDER \\
       [--decomposition FOLDER] [--json]
@@ -53,12 +53,9 @@ def verify(text, folder, reference_prompts=None, decomposition=None):
 
     reference_prompts: token ids of the model's reference prompts, which only a
     mean reference needs; read from the folder when absent. Raises Unreadable,
-    and ValueError where a decomposition is missing or of other weights, or
-    where the certificate is of robust mode.
+    and ValueError where a decomposition is missing or of other weights.
     """
     certificate, digest = read_certificate(text)
-    if certificate.attack:
-        raise ValueError("the certificate states an attack, which is not run here")
     report = Report()
     if digest != certificate.digest:
         report.refute(f"the stated digest is not that of the content, {digest}")

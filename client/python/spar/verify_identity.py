@@ -94,6 +94,8 @@ def _shape_problem(c, model, units):
         or len(c.position_deletion_precisions) != (num_positions if c.grounded else 0)
     ):
         return "the certificate does not speak of every single deletion exactly"
+    if c.attack is not None and not _attack_fits(c):
+        return "the attack is out of its ranges, or speaks of other deletions"
     if c.grounded and not c.replacements:
         return "a GROUNDED certificate needs its replacements"
     if c.grounded and c.contrast_threshold > 0 and not c.controls:
@@ -103,6 +105,19 @@ def _shape_problem(c, model, units):
     if not bar_holds or not 0 <= c.tau <= c.tau_acc:
         return "the thresholds contradict each other"
     return None
+
+
+def _attack_fits(c):
+    attack = c.attack
+    return (
+        1 <= attack.steps <= 1000
+        and 1 <= attack.restarts <= 64
+        and 0 < attack.step_size <= 1
+        and len(attack.unit_deletion_margins) == len(c.units)
+        and len(attack.position_deletion_margins) == len(c.free_positions)
+        and c.seed.isdecimal()
+        and int(c.seed) < 2**64
+    )
 
 
 def check_shape(certificate, model, units, report):

@@ -1,7 +1,9 @@
-"""Computes a certificate's numbers again: docs/certificate.md, steps 5 to 9."""
+"""Computes a certificate's numbers again: docs/certificate.md, steps 5 to 10."""
 
 import numpy as np
+import torch
 
+from . import verify_attack
 from .exact_model import margins
 from .exact_units import Row
 
@@ -40,18 +42,19 @@ class Oracle:
             same = [prompt for prompt in fresh if len(prompt) == length]
             for begin in range(0, len(same), ROWS):
                 part = same[begin : begin + ROWS]
-                ids = np.tile(np.arange(length), (len(part), 1))
-                logits = self._model.run(np.array(part), ids)
+                ids = torch.arange(length).expand(len(part), -1)
+                logits = self._model.run(torch.tensor(part), ids)
                 found = margins(logits, self._c.target)
                 self._full.update(zip(part, found, strict=True))
         return np.array([self._full[prompt] for prompt in prompts])
 
+    def make_row(self, tokens, units, places):
+        ids = range(len(places)) if self._c.position_mode == "reindex" else places
+        kept = [tokens[place] for place in places]
+        return Row(kept, list(ids), places, units, len(tokens))
+
     def _run(self, rows):
-        made = []
-        for tokens, units, places in rows:
-            ids = range(len(places)) if self._c.position_mode == "reindex" else places
-            kept = [tokens[place] for place in places]
-            made.append(Row(kept, list(ids), places, units, len(tokens)))
+        made = [self.make_row(*row) for row in rows]
         return margins(self._units.logits(made), self._c.target)
 
 
@@ -61,6 +64,7 @@ class _Check:
         self.units = units
         self.oracle = oracle
         self.report = report
+        self.left = []  # deletions that only an attack can refuse
 
     def near(self, margin, bar):
         return abs(margin - bar) <= self.c.noise
@@ -92,7 +96,7 @@ class _Check:
         self.compare("the margin without units", c.margin_empty, empty)
 
     def _deletions(self, what, rows, stated, second_number):
-        """Those whose margin passes, where a second number may refuse them."""
+        """Those whose margin passes, where something else may refuse them."""
         passing = []
         found = self.oracle.restricted(rows)
         for i, (margin, claim) in enumerate(zip(found, stated, strict=True)):
@@ -103,7 +107,7 @@ class _Check:
                 self.report.doubt(
                     f"{name}: {margin:.6g} is within the noise of {bar:.6g}"
                 )
-            elif margin > bar and second_number:
+            elif margin > bar and (second_number or self.c.attack is not None):
                 passing.append(i)
             elif margin > bar:
                 self.report.refute(f"{name}: the set still passes, {margin:.6g}")
@@ -119,13 +123,18 @@ class _Check:
             c.grounded and c.contrast_threshold > 0,
         )
         for i in passing:
-            others, near = self._contrast(rest[i])
-            self._refused_share(
-                f"the contrast without {c.unit_names[i]}",
-                (others, near, len(c.controls)),
-                c.contrast_threshold,
-                c.unit_deletion_contrasts[i],
-            )
+            if c.grounded and c.contrast_threshold > 0:
+                others, near = self._contrast(rest[i])
+                left = self._refused_share(
+                    f"the contrast without {c.unit_names[i]}",
+                    (others, near, len(c.controls)),
+                    c.contrast_threshold,
+                    c.unit_deletion_contrasts[i],
+                )
+                if not left:
+                    continue
+            stated = c.attack.unit_deletion_margins[i]
+            self._leave(c.unit_names[i], rest[i], c.positions, stated)
 
     def position_deletions(self):
         c = self.c
@@ -137,13 +146,19 @@ class _Check:
             c.grounded,
         )
         for i in passing:
-            says, near = self._precision(rest[i])
-            self._refused_share(
-                f"the precision without position {c.free_positions[i]}",
-                (says, near, len(c.replacements)),
-                c.precision_threshold,
-                c.position_deletion_precisions[i],
-            )
+            what = f"position {c.free_positions[i]}"
+            if c.grounded:
+                says, near = self._precision(rest[i])
+                left = self._refused_share(
+                    f"the precision without {what}",
+                    (says, near, len(c.replacements)),
+                    c.precision_threshold,
+                    c.position_deletion_precisions[i],
+                )
+                if not left:
+                    continue
+            stated = c.attack.position_deletion_margins[i]
+            self._leave(what, c.units, rest[i], stated)
 
     def controls(self):
         for i, margin in enumerate(self.oracle.full(self.c.controls)):
@@ -199,19 +214,29 @@ class _Check:
         elif (count - near) / total < threshold:
             self.report.doubt(f"{what} is {count / total:.4g}, {near} rows undecided")
 
+    def _leave(self, what, units, positions, stated):
+        self.left.append(
+            verify_attack.Deletion(f"without {what}", units, positions, stated)
+        )
+
     def _refused_share(self, what, counts, threshold, stated):
+        """Whether it is left to the attack."""
         count, near, total = counts
         if abs(stated - count / total) > (near + 1e-6) / total + 1e-9:
             self.report.refute(f"{what}: stated {stated:.6g}, is {count / total:.6g}")
         if (count - near) / total >= threshold:
+            if self.c.attack is not None:
+                return True
             self.report.refute(
                 f"{what} is {count / total:.4g} and the margin passes: not needed"
             )
         elif (count + near) / total >= threshold:
             self.report.doubt(f"{what} is {count / total:.4g}, {near} rows undecided")
+        return False
 
 
 def check(certificate, model, units, report):
+    """Steps 5 to 10 of the verdict."""
     oracle = Oracle(certificate, model, units)
     steps = _Check(certificate, units, oracle, report)
     steps.sets()
@@ -220,3 +245,7 @@ def check(certificate, model, units, report):
     steps.controls()
     steps.shares()
     report.rows = oracle.rows
+    if certificate.attack is not None:
+        report.rows += verify_attack.check(
+            certificate, units, oracle.make_row, steps.left, report
+        )

@@ -73,27 +73,29 @@ def _term_by_term(subject, units, places, means=None):
     kept = set(units)
 
     def linear(name, x, y):
+        x, y = x.numpy(), y.numpy()
         number = [m.name for m in modules].index(name)
         module = modules[number]
+        u_rows, v_rows = module.u.numpy(), module.v.numpy()
         weight = subject.weights[name]
         result = np.empty_like(y)
         for i, place in enumerate(places):
             one = x[0, i]
             column = np.eye(weight.shape[1])[one] if module.is_embedding else one
             total = y[0, i] - weight @ column  # the bias
-            delta = weight - sum(np.outer(u, v) for u, v in zip(module.u, module.v))
+            delta = weight - sum(np.outer(u, v) for u, v in zip(u_rows, v_rows))
             first = place * firsts[-1] + firsts[number]
-            for c, (u, v) in enumerate(zip(module.u, module.v)):
+            for c, (u, v) in enumerate(zip(u_rows, v_rows)):
                 held = v @ column if first + c in kept else 0.0
                 if first + c not in kept and means is not None:
                     held = means[name][place][0][c]
                 total = total + held * u
-            if first + len(module.v) in kept:
+            if first + len(v_rows) in kept:
                 total = total + delta @ column
             elif means is not None:
                 total = total + means[name][place][1]
             result[0, i] = total
-        return result
+        return torch.from_numpy(result)
 
     tokens = np.array([[subject.tokens[place] for place in places]])
     return model.run(tokens, np.array([places]), linear=linear)[0]
@@ -108,10 +110,11 @@ def _means(subject):
 
     def linear(name, x, y):
         module, weight = modules[name], subject.weights[name]
-        for place, one in enumerate(x[0]):
+        u_rows, v_rows = module.u.numpy(), module.v.numpy()
+        for place, one in enumerate(x[0].numpy()):
             column = np.eye(weight.shape[1])[one] if module.is_embedding else one
-            delta = (weight - module.u.T @ module.v) @ column
-            seen[name].append((place, module.v @ column, delta))
+            delta = (weight - u_rows.T @ v_rows) @ column
+            seen[name].append((place, v_rows @ column, delta))
         return y
 
     for prompt in subject.prompts:
@@ -131,6 +134,7 @@ def _means(subject):
 
 
 def _close(found, truth):
+    found, truth = np.asarray(found), np.asarray(truth)
     assert np.abs(found - truth).max() < 1e-9 * max(1.0, np.abs(truth).max())
 
 
@@ -175,7 +179,8 @@ def test_shared_masks_are_recomposed_weights(subject):
     for module in subject.decomposition.modules:
         on = np.isin(np.arange(first, first + len(module.v)), kept)
         first += len(module.v) + 1
-        weight = subject.weights[module.name] - (module.u * ~on[:, None]).T @ module.v
+        off = (module.u.numpy() * ~on[:, None]).T @ module.v.numpy()
+        weight = subject.weights[module.name] - off
         _replace(model, module, weight)
     _close(found, model.run([subject.tokens], [places])[0])
 
@@ -186,14 +191,14 @@ def _replace(model, module, weight):
         flip = module.is_embedding
         name = f"{module.name}.weight"
         model._weights.setdefault("lm_head.weight", model._weights["wte.weight"])
-        model._weights[name] = weight.T if flip else weight
+        model._weights[name] = torch.from_numpy(weight.T if flip else weight)
         return
     layer = model._model.get_submodule(module.name)
     flip = tuple(layer.weight.shape) != weight.shape or (
         type(layer).__name__ == "Conv1D"
     )
     weight = torch.from_numpy(np.ascontiguousarray(weight.T if flip else weight))
-    layer.weight = torch.nn.Parameter(weight)
+    layer.weight = torch.nn.Parameter(weight, requires_grad=False)
 
 
 def test_names_numbers_and_moves(subject):
