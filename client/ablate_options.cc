@@ -142,10 +142,8 @@ void AddMasks(CLI::App& app, v1::AblateRequest& ablation) {
       "--adversary-shared",
       [&ablation] { ablation.mutable_adversary()->set_shared_positions(true); },
       "adversarial: one source for all positions");
-  app.add_option_function<uint64_t>(
-         "--seed", [&ablation](uint64_t seed) { ablation.set_seed(seed); },
-         "Seed of every random draw (0)")
-      ->check(CLI::NonNegativeNumber);
+  AddSeed(app, "Seed of every random draw (0)",
+          [&ablation](uint64_t seed) { ablation.set_seed(seed); });
   whole("--generate", "Continue the prompt by so many tokens under the masks",
         [&ablation](int32_t n) {
           ablation.mutable_generation()->set_max_token_count(n);

@@ -156,10 +156,8 @@ void AddOptimiser(CLI::App& app, v1::PruneOptions& options) {
   numbers.Real("--stop-change",
                "What share of the loss counts as better (0.001)",
                [&options](double x) { options.set_stop_change(x); });
-  app.add_option_function<uint64_t>(
-         "--seed", [&options](uint64_t seed) { options.set_seed(seed); },
-         "Seed of every random draw of the optimisation (0)")
-      ->check(CLI::NonNegativeNumber);
+  AddSeed(app, "Seed of every random draw of the optimisation (0)",
+          [&options](uint64_t seed) { options.set_seed(seed); });
 }
 
 void AddOutput(CLI::App& app, CommandLine& line) {
