@@ -15,6 +15,7 @@ namespace {
 constexpr int kBarColumns = 24;
 constexpr int kNumberColumns = 5;
 constexpr int kTokenColumns = 16;
+constexpr int kMostFindings = 20;
 
 std::string RightAligned(std::string_view text, int columns) {
   const int missing = std::max(0, columns - Width(text));
@@ -128,8 +129,13 @@ std::string FormatVerification(const v1::VerifyResponse& response,
       "  margin ", Signed(response.margin()), " re-computed in ",
       WithCommas(response.row_count()), " rows; largest difference ",
       Scientific(response.largest_difference()), " logits\n");
-  for (const std::string& finding : response.findings()) {
-    text += base::Cat("  ", Escaped(finding), "\n");
+  const int told = std::min(response.findings_size(), kMostFindings);
+  for (int i = 0; i < told; ++i) {
+    text += base::Cat("  ", Escaped(response.findings(i)), "\n");
+  }
+  if (told < response.findings_size()) {
+    text += base::Cat("  and ", WithCommas(response.findings_size() - told),
+                      " more findings, which --output json has\n");
   }
   return text;
 }

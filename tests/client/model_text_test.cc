@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/status.h"
 #include "tests/client/sample_explanation.h"
 
 namespace spar::client {
@@ -70,6 +71,17 @@ TEST(FormatVerification, ListsItsFindings) {
             "INVALID  margin +1.500 re-computed in 12 rows; largest difference "
             "2.0e-06 logits\n"
             "  The digest differs.\n");
+}
+
+TEST(FormatVerification, CountsWhatWouldFillTheScreen) {
+  v1::VerifyResponse response;
+  for (int i = 0; i < 1021; ++i)
+    response.add_findings(base::Cat("no ", i, "."));
+  const std::string text = FormatVerification(response, Style());
+  EXPECT_NE(text.find("  no 19.\n"), std::string::npos);
+  EXPECT_EQ(text.find("  no 20.\n"), std::string::npos);
+  EXPECT_TRUE(
+      text.ends_with("  and 1,001 more findings, which --output json has\n"));
 }
 
 }  // namespace
