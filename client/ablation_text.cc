@@ -1,6 +1,5 @@
 #include "client/ablation_text.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string_view>
@@ -15,11 +14,6 @@ namespace {
 constexpr int kPartColumns = 34;
 constexpr int kNumberColumns = 9;
 constexpr int kProbabilityColumns = 11;
-
-std::string RightAligned(std::string_view text, int columns) {
-  const int missing = std::max(0, columns - Width(text));
-  return std::string(static_cast<size_t>(missing), ' ') + std::string(text);
-}
 
 std::string Nats(double value) {
   char buffer[32];

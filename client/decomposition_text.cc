@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
-#include <cstdio>
 #include <set>
 #include <string_view>
 #include <vector>
@@ -19,17 +18,6 @@ constexpr int kPositionColumns = 5;
 constexpr int kMaxTokenColumns = 18;
 constexpr int kWidthColumns = 7;
 constexpr int kNormColumns = 10;
-
-std::string RightAligned(std::string_view text, int columns) {
-  const int missing = std::max(0, columns - Width(text));
-  return std::string(static_cast<size_t>(missing), ' ') + std::string(text);
-}
-
-std::string Number(const char* format, double value) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
 
 // "IMPORTANCE_FUNCTION_KIND_SHARED_MLP" without its prefix, as words are in
 // docs/formats.md: "shared_mlp".
@@ -71,8 +59,8 @@ std::string ModuleLine(const v1::DecompositionModule& module, int columns) {
       RightAligned(WithCommas(module.output_width()), kWidthColumns),
       RightAligned(WithCommas(module.subcomponent_count()), kWidthColumns),
       RightAligned(alive, kWidthColumns),
-      RightAligned(Number("%.3f", module.weight_norm()), kNormColumns),
-      RightAligned(Number("%.3f", module.delta_norm()), kNormColumns), "\n");
+      RightAligned(Printed("%.3f", module.weight_norm()), kNormColumns),
+      RightAligned(Printed("%.3f", module.delta_norm()), kNormColumns), "\n");
 }
 
 // "5 0.98 (+1.23)", each behind a comma but the first; strongest first.
@@ -84,8 +72,8 @@ std::vector<Piece> AlivePieces(std::vector<AliveSubcomponent> alive) {
   std::vector<Piece> pieces;
   for (size_t i = 0; i < alive.size(); ++i) {
     const std::string text =
-        base::Cat(alive[i].number, " ", Number("%.2f", alive[i].importance),
-                  " (", Number("%+.3g", alive[i].activation),
+        base::Cat(alive[i].number, " ", Printed("%.2f", alive[i].importance),
+                  " (", Printed("%+.3g", alive[i].activation),
                   i + 1 < alive.size() ? ")," : ")");
     pieces.push_back({text, Width(text), i > 0});
   }
@@ -106,7 +94,7 @@ std::string FormatDecomposition(const v1::Decomposition& decomposition,
       Function(decomposition.importance_function()), "\n  ",
       WithCommas(decomposition.memory_bytes()), " bytes in ",
       Escaped(decomposition.dtype()), ", with all masks 1 within ",
-      Number("%.1e", decomposition.identity_error()),
+      Printed("%.1e", decomposition.identity_error()),
       " of its model\n  digest ", Escaped(decomposition.digest()), "\n");
   if (decomposition.modules().empty()) return text;
   const int columns = NameColumns(decomposition);

@@ -13,14 +13,9 @@ namespace spar::client {
 namespace {
 
 constexpr int kBarColumns = 24;
-constexpr int kNumberColumns = 5;
+constexpr int kIndexColumns = 5;
 constexpr int kTokenColumns = 16;
 constexpr int kMostFindings = 20;
-
-std::string RightAligned(std::string_view text, int columns) {
-  const int missing = std::max(0, columns - Width(text));
-  return std::string(static_cast<size_t>(missing), ' ') + std::string(text);
-}
 
 std::string Scientific(double value) {
   char buffer[32];
@@ -97,8 +92,8 @@ std::string FormatTokens(const v1::TokenizeResponse& response) {
   std::string text;
   for (int i = 0; i < response.tokens_size(); ++i) {
     const v1::Token& token = response.tokens(i);
-    text += base::Cat(RightAligned(std::to_string(i), kNumberColumns), "  ",
-                      RightAligned(std::to_string(token.id()), kNumberColumns),
+    text += base::Cat(RightAligned(std::to_string(i), kIndexColumns), "  ",
+                      RightAligned(std::to_string(token.id()), kIndexColumns),
                       "  ", Quoted(token.text()), "\n");
   }
   return text;
@@ -109,7 +104,7 @@ std::string FormatPrediction(const v1::PredictResponse& response,
   std::string text;
   for (const v1::PositionPrediction& prediction : response.predictions()) {
     const std::string head = base::Cat(
-        RightAligned(std::to_string(prediction.position()), kNumberColumns),
+        RightAligned(std::to_string(prediction.position()), kIndexColumns),
         "  ", Padded(Quoted(prediction.token().text()), kTokenColumns),
         style.unicode ? " → " : " -> ");
     const std::string indent(static_cast<size_t>(Width(head)), ' ');

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMostLabelColumns = 32;
 constexpr int kMostOfAModule = 16;
-constexpr int kCountColumns = 7;
+constexpr int kModuleCountColumns = 7;
 
 // One line: consecutive units with the same label.
 struct Group {
@@ -85,12 +85,12 @@ std::string FormatModuleMap(const Units& units,
   for (const Group& group : groups) {
     const std::string count =
         WithCommas(static_cast<int64_t>(group.units.size()));
-    const int spaces = std::max(1, kCountColumns - Width(count));
+    const int spaces = std::max(1, kModuleCountColumns - Width(count));
     text +=
         base::Cat(Padded(Clipped(group.label, columns, ellipsis), columns),
                   std::string(static_cast<size_t>(spaces), ' '), count, "  ",
-                  Wrapped(Pieces(group, nodes), columns + kCountColumns + 2,
-                          style.columns),
+                  Wrapped(Pieces(group, nodes),
+                          columns + kModuleCountColumns + 2, style.columns),
                   "\n");
   }
   return text;

@@ -7,7 +7,7 @@
 namespace spar::client {
 namespace {
 
-absl::Status Broken(std::string_view what) {
+absl::Status BrokenImportances(std::string_view what) {
   return absl::DataLossError(
       base::AbslView(base::Cat("the stream of importances ", what)));
 }
@@ -17,7 +17,8 @@ absl::Status Broken(std::string_view what) {
 absl::Status PromptReader::Add(const v1::ImportancesResponse& message) {
   finished_.reset();
   if (message.has_start() == started_) {
-    return Broken(started_ ? "starts twice" : "does not begin with its start");
+    return BrokenImportances(started_ ? "starts twice"
+                                      : "does not begin with its start");
   }
   if (message.has_start()) {
     start_ = message.start();
@@ -30,7 +31,7 @@ absl::Status PromptReader::Add(const v1::ImportancesResponse& message) {
 absl::Status PromptReader::AddPrompt(const v1::PromptImportances& message) {
   if (message.prompt() != num_finished_ ||
       message.prompt() >= start_.prompt_count()) {
-    return Broken("has its prompts out of order");
+    return BrokenImportances("has its prompts out of order");
   }
   if (!open_) {
     open_.emplace();
@@ -47,7 +48,7 @@ absl::Status PromptReader::AddPrompt(const v1::PromptImportances& message) {
   }
   const int64_t num_tokens = std::ssize(open_->tokens);
   if (num_tokens > token_count_ || open_->num_entries > entry_count_) {
-    return Broken("has more than it told");
+    return BrokenImportances("has more than it told");
   }
   if (num_tokens == token_count_ && open_->num_entries == entry_count_) {
     finished_ = std::exchange(open_, std::nullopt);
@@ -63,7 +64,7 @@ absl::Status PromptReader::AddModule(const v1::ModuleImportances& lists) {
   if (lists.module() < 0 || lists.module() >= start_.modules_size() ||
       lists.first_position() < 0 || end_position > token_count_ ||
       lists.importances_size() != size || lists.activations_size() != size) {
-    return Broken("has lists that do not fit");
+    return BrokenImportances("has lists that do not fit");
   }
   const int32_t end = start_.modules(lists.module()).subcomponent_count();
   auto& positions = open_->modules[static_cast<size_t>(lists.module())];
@@ -71,7 +72,7 @@ absl::Status PromptReader::AddModule(const v1::ModuleImportances& lists) {
   for (int i = 0; i < lists.counts_size(); ++i) {
     const int count = lists.counts(i);
     if (count < 0 || count > size - entry) {
-      return Broken("counts more than it has");
+      return BrokenImportances("counts more than it has");
     }
     if (count == 0) continue;
     std::vector<AliveSubcomponent>& alive =
@@ -81,13 +82,14 @@ absl::Status PromptReader::AddModule(const v1::ModuleImportances& lists) {
       number += lists.subcomponent_deltas(entry);
       const int64_t least = alive.empty() ? 0 : alive.back().number + 1;
       if (number < least || number >= end) {
-        return Broken("has numbers that do not ascend in their module");
+        return BrokenImportances(
+            "has numbers that do not ascend in their module");
       }
       alive.push_back({static_cast<int32_t>(number), lists.importances(entry),
                        lists.activations(entry)});
     }
   }
-  if (entry != size) return Broken("has more than it counts");
+  if (entry != size) return BrokenImportances("has more than it counts");
   open_->num_entries += size;
   return absl::OkStatus();
 }
@@ -100,7 +102,7 @@ absl::Status PromptReader::Finish() const {
   if (started_ && num_finished_ == start_.prompt_count()) {
     return absl::OkStatus();
   }
-  return Broken("ended before all its prompts");
+  return BrokenImportances("ended before all its prompts");
 }
 
 }  // namespace spar::client

@@ -8,7 +8,7 @@
 namespace spar::client {
 namespace {
 
-absl::Status Broken(std::string_view what) {
+absl::Status BrokenPruning(std::string_view what) {
   return absl::DataLossError(
       base::AbslView(base::Cat("the stream of a pruning ", what)));
 }
@@ -21,10 +21,10 @@ bool IsIn(int index, int size) {
 
 absl::Status PruneReader::Add(const v1::PruneResponse& message) {
   if (message.has_header() == started_) {
-    return Broken(started_ ? "has two headers"
-                           : "does not begin with a header");
+    return BrokenPruning(started_ ? "has two headers"
+                                  : "does not begin with a header");
   }
-  if (ended_) return Broken("goes on after its summary");
+  if (ended_) return BrokenPruning("goes on after its summary");
   switch (message.content_case()) {
     case v1::PruneResponse::kHeader:
       return AddHeader(message.header());
@@ -35,7 +35,7 @@ absl::Status PruneReader::Add(const v1::PruneResponse& message) {
       ASSIGN_OR_RETURN(const int row, RowOf(explanation.prompt_index(),
                                             explanation.coefficient_index()));
       if (!answer_.explanations.emplace(row, explanation).second) {
-        return Broken("explains a row twice");
+        return BrokenPruning("explains a row twice");
       }
       return absl::OkStatus();
     }
@@ -51,7 +51,7 @@ absl::Status PruneReader::Add(const v1::PruneResponse& message) {
 absl::Status PruneReader::AddHeader(const v1::PruneHeader& header) {
   const size_t num_rows = static_cast<size_t>(header.prompts_size()) *
                           static_cast<size_t>(header.coefficients_size());
-  if (num_rows == 0) return Broken("has no rows");
+  if (num_rows == 0) return BrokenPruning("has no rows");
   started_ = true;
   answer_.header = header;
   answer_.rows.resize(num_rows);
@@ -63,7 +63,7 @@ absl::StatusOr<int> PruneReader::RowOf(int prompt_index,
                                        int coefficient_index) const {
   if (!IsIn(prompt_index, answer_.header.prompts_size()) ||
       !IsIn(coefficient_index, answer_.header.coefficients_size())) {
-    return Broken("has rows that its header lacks");
+    return BrokenPruning("has rows that its header lacks");
   }
   return answer_.RowOf(prompt_index, coefficient_index);
 }
@@ -73,7 +73,7 @@ absl::Status PruneReader::CheckNodes(const v1::PrunedRow& row) const {
   const int size = nodes.sites_size();
   if (nodes.positions_size() != size || nodes.subcomponents_size() != size ||
       nodes.importances_size() != size) {
-    return Broken("has columns of different lengths");
+    return BrokenPruning("has columns of different lengths");
   }
   const int num_sites = answer_.header.sites_size();
   const int num_tokens =
@@ -81,7 +81,7 @@ absl::Status PruneReader::CheckNodes(const v1::PrunedRow& row) const {
   for (int i = 0; i < size; ++i) {
     if (!IsIn(nodes.sites(i), num_sites) ||
         !IsIn(nodes.positions(i), num_tokens) || nodes.subcomponents(i) < 0) {
-      return Broken("has nodes that its header lacks");
+      return BrokenPruning("has nodes that its header lacks");
     }
   }
   return absl::OkStatus();
@@ -92,7 +92,7 @@ absl::Status PruneReader::AddRow(const v1::PrunedRow& row) {
                    RowOf(row.prompt_index(), row.coefficient_index()));
   RETURN_IF_ERROR(CheckNodes(row));
   const size_t place = static_cast<size_t>(number);
-  if (has_row_[place]) return Broken("has a row twice");
+  if (has_row_[place]) return BrokenPruning("has a row twice");
   has_row_[place] = true;
   answer_.rows[place] = row;
   ++num_rows_;
@@ -102,15 +102,16 @@ absl::Status PruneReader::AddRow(const v1::PrunedRow& row) {
 absl::Status PruneReader::AddSummary(const v1::PruneSummary& summary) {
   const int num_prompts = answer_.header.prompts_size();
   const int num_coefficients = answer_.header.coefficients_size();
-  if (summary.curves_size() != num_prompts) return Broken("lacks curves");
+  if (summary.curves_size() != num_prompts)
+    return BrokenPruning("lacks curves");
   for (int i = 0; i < num_prompts; ++i) {
     const v1::PruneCurve& curve = summary.curves(i);
     if (curve.prompt_index() != i || curve.points_size() != num_coefficients) {
-      return Broken("has curves that do not fit its prompts");
+      return BrokenPruning("has curves that do not fit its prompts");
     }
     for (const v1::PruneCurvePoint& point : curve.points()) {
       if (!IsIn(point.coefficient_index(), num_coefficients)) {
-        return Broken("has curves that do not fit its coefficients");
+        return BrokenPruning("has curves that do not fit its coefficients");
       }
     }
   }
@@ -120,11 +121,11 @@ absl::Status PruneReader::AddSummary(const v1::PruneSummary& summary) {
 }
 
 absl::StatusOr<PruneAnswer> PruneReader::Finish() && {
-  if (!ended_) return Broken("ended without its summary");
-  if (num_rows_ != answer_.rows.size()) return Broken("lacks rows");
+  if (!ended_) return BrokenPruning("ended without its summary");
+  if (num_rows_ != answer_.rows.size()) return BrokenPruning("lacks rows");
   if (!answer_.explanations.empty() &&
       answer_.explanations.size() != answer_.rows.size()) {
-    return Broken("lacks explanations");
+    return BrokenPruning("lacks explanations");
   }
   return std::move(answer_);
 }

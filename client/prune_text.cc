@@ -1,7 +1,6 @@
 #include "client/prune_text.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <string_view>
 
 #include "client/module_map.h"
@@ -13,33 +12,22 @@
 namespace spar::client {
 namespace {
 
-constexpr int kLabelColumns = 11;
+constexpr int kNameColumns = 11;
 constexpr int kRowColumns = 6;
 constexpr int kPriceColumns = 13;
-constexpr int kNumberColumns = 9;
+constexpr int kFigureColumns = 9;
 constexpr int kMarkColumns = 3;
 constexpr int kCertifiedColumns = 11;
 constexpr int kMostBarColumns = 12;
 // Row, price, nodes, L0, CE, KL, margin, mark, certified, and a space for each
 // bar.
-constexpr int kPlainColumns = kRowColumns + kPriceColumns + 5 * kNumberColumns +
+constexpr int kPlainColumns = kRowColumns + kPriceColumns + 5 * kFigureColumns +
                               kMarkColumns + kCertifiedColumns + 2;
 
-std::string RightAligned(std::string_view text, int columns) {
-  const int missing = std::max(0, columns - Width(text));
-  return std::string(static_cast<size_t>(missing), ' ') + std::string(text);
-}
-
-std::string Number(const char* format, double value) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
-
-std::string Row(std::string_view name,
-                std::string_view value,
-                const Style& style) {
-  return base::Cat(Paint(style, Tone::kDim, Padded(name, kLabelColumns)), value,
+std::string NamedLine(std::string_view name,
+                      std::string_view value,
+                      const Style& style) {
+  return base::Cat(Paint(style, Tone::kDim, Padded(name, kNameColumns)), value,
                    "\n");
 }
 
@@ -102,10 +90,10 @@ std::string Heading(const Scale& scale, v1::PruneLoss loss, bool certified) {
   return base::Cat(
       RightAligned("row", kRowColumns),
       RightAligned("coefficient", kPriceColumns),
-      RightAligned("nodes", kNumberColumns), space,
-      RightAligned("L0", kNumberColumns), RightAligned("CE", kNumberColumns),
-      by_divergence ? "" : space, RightAligned("KL", kNumberColumns),
-      by_divergence ? space : "", RightAligned("margin", kNumberColumns),
+      RightAligned("nodes", kFigureColumns), space,
+      RightAligned("L0", kFigureColumns), RightAligned("CE", kFigureColumns),
+      by_divergence ? "" : space, RightAligned("KL", kFigureColumns),
+      by_divergence ? space : "", RightAligned("margin", kFigureColumns),
       certified ? RightAligned("certified", kMarkColumns + kCertifiedColumns)
                 : "");
 }
@@ -133,19 +121,19 @@ std::string PointLine(const v1::PruneCurvePoint& point,
       point.on_frontier() || !answer.explanations.empty() ? kMarkColumns : 0;
   return base::Cat(
       RightAligned(std::to_string(row), kRowColumns),
-      RightAligned(Number("%g", price), kPriceColumns),
-      RightAligned(WithCommas(point.node_count()), kNumberColumns),
+      RightAligned(Printed("%g", price), kPriceColumns),
+      RightAligned(WithCommas(point.node_count()), kFigureColumns),
       BarColumn(static_cast<double>(point.node_count()), scale.most_nodes,
                 Tone::kLit, scale, style),
       RightAligned(
-          Number("%.2f", answer.rows[static_cast<size_t>(row)].mean_l0()),
-          kNumberColumns),
-      RightAligned(Number("%.4f", point.cross_entropy()), kNumberColumns),
+          Printed("%.2f", answer.rows[static_cast<size_t>(row)].mean_l0()),
+          kFigureColumns),
+      RightAligned(Printed("%.4f", point.cross_entropy()), kFigureColumns),
       by_divergence ? "" : loss_bar,
-      RightAligned(Number("%.4f", point.kl_divergence()), kNumberColumns),
+      RightAligned(Printed("%.4f", point.kl_divergence()), kFigureColumns),
       by_divergence ? loss_bar : "",
       Paint(style, point.margin() > 0 ? Tone::kGood : Tone::kBad,
-            RightAligned(Signed(point.margin()), kNumberColumns)),
+            RightAligned(Signed(point.margin()), kFigureColumns)),
       RightAligned(point.on_frontier() ? Mark(style) : "", marked),
       answer.explanations.empty() ? ""
                                   : RightAligned(certified, kCertifiedColumns),
@@ -157,8 +145,8 @@ std::string Reading(const v1::PruneReading& reading, const Style& style) {
                    Paint(style, reading.margin() > 0 ? Tone::kGood : Tone::kBad,
                          Signed(reading.margin())),
                    "   p ", Percent(reading.probability()), "   CE ",
-                   Number("%.4f", reading.cross_entropy()), "   KL ",
-                   Number("%.4f", reading.kl_divergence()));
+                   Printed("%.4f", reading.cross_entropy()), "   KL ",
+                   Printed("%.4f", reading.kl_divergence()));
 }
 
 std::string Steps(const v1::PrunedRow& row) {
@@ -176,7 +164,7 @@ std::string Chosen(const PruneAnswer& answer,
   const v1::PrunedPrompt& prompt = answer.header.prompts(row.prompt_index());
   const std::string target = Quoted(row.target().text());
   const bool says = point.on_frontier() && point.margin() > 0;
-  std::string text = Row(
+  std::string text = NamedLine(
       "chosen",
       says ? base::Cat("row ", number,
                        ": the smallest set on the frontier that still says ",
@@ -184,18 +172,18 @@ std::string Chosen(const PruneAnswer& answer,
            : base::Cat("row ", number, ": no set on the frontier says ", target,
                        ", this one comes closest"),
       style);
-  text += Row("nodes",
-              base::Cat(WithCommas(row.node_count()), " of ",
-                        WithCommas(row.start_node_count()),
-                        " that it started from, after ", Steps(row)),
-              style);
-  text += Row("masked", Reading(row.masked_run(), style), style);
-  text += Row("rounded", Reading(row.rounded_run(), style), style);
+  text += NamedLine("nodes",
+                    base::Cat(WithCommas(row.node_count()), " of ",
+                              WithCommas(row.start_node_count()),
+                              " that it started from, after ", Steps(row)),
+                    style);
+  text += NamedLine("masked", Reading(row.masked_run(), style), style);
+  text += NamedLine("rounded", Reading(row.rounded_run(), style), style);
   if (row.has_attacked_run()) {
-    text += Row("attacked", Reading(row.attacked_run(), style), style);
+    text += NamedLine("attacked", Reading(row.attacked_run(), style), style);
   }
   if (!row.has_nodes()) {
-    return text + Row("map", "too many nodes to be told", style);
+    return text + NamedLine("map", "too many nodes to be told", style);
   }
   return base::Cat(text, "\n",
                    FormatModuleMap(UnitsOf(answer.header, row.nodes()),
@@ -212,7 +200,7 @@ std::string FormatPruning(const PruneAnswer& answer, const Style& style) {
   const double seconds =
       static_cast<double>(answer.summary.elapsed().seconds()) +
       1e-9 * answer.summary.elapsed().nanos();
-  return Row(
+  return NamedLine(
       "pruned",
       base::Cat(WithCommas(num_prompts),
                 num_prompts == 1 ? " prompt" : " prompts", " at ",
@@ -234,14 +222,14 @@ std::string FormatPrunedPrompt(const PruneAnswer& answer,
   for (const v1::Token& token : prompt.tokens()) {
     tokens += base::Cat(tokens.empty() ? "" : " ", Escaped(token.text()));
   }
-  std::string text = base::Cat("\n", Row("prompt", tokens, style));
+  std::string text = base::Cat("\n", NamedLine("prompt", tokens, style));
   std::string target =
       Paint(style, Tone::kTarget, Quoted(first.target().text()));
   if (prompt.position() + 1 < prompt.tokens_size()) {
     target += base::Cat(" after position ", prompt.position());
   }
-  text += Row("target", target, style);
-  text += Row("model", Reading(first.target_run(), style), style);
+  text += NamedLine("target", target, style);
+  text += NamedLine("model", Reading(first.target_run(), style), style);
   const Scale scale = ScaleOf(curve, loss, style);
   text += base::Cat("\n",
                     Paint(style, Tone::kDim,

@@ -19,7 +19,7 @@ namespace {
 using google::protobuf::util::JsonStringToMessage;
 
 template <typename... Pieces>
-absl::Status Bad(const Pieces&... pieces) {
+absl::Status Unreadable(const Pieces&... pieces) {
   return absl::InvalidArgumentError(base::AbslView(base::Cat(pieces...)));
 }
 
@@ -39,8 +39,9 @@ absl::Status ForEachLine(std::string_view text, const Take& take) {
     if (line.empty()) continue;
     Message message;
     if (!IsJson(line, &message)) {
-      return Bad("line ", number, " is no message of `spar crystallize` or ",
-                 "`spar prune` as JSON");
+      return Unreadable("line ", number,
+                        " is no message of `spar crystallize` or ",
+                        "`spar prune` as JSON");
     }
     RETURN_IF_ERROR(take(message));
   }
@@ -72,9 +73,10 @@ absl::StatusOr<UnitSpace> SpaceOf(const v1::Explanation& explanation,
                                   v1::UnitScheme scheme) {
   if (scheme != v1::UNIT_SCHEME_UNSPECIFIED) return client::SpaceOf(scheme);
   if (explanation.units().empty()) {
-    return Bad("the set of ", explanation.kept_unit_count(),
-               " units is told by numbers alone, and no certificate says of "
-               "which scheme");
+    return Unreadable(
+        "the set of ", explanation.kept_unit_count(),
+        " units is told by numbers alone, and no certificate says of "
+        "which scheme");
   }
   const v1::Unit& unit = explanation.units(0);
   if (unit.has_position()) return UnitSpace::kNodes;
@@ -84,7 +86,7 @@ absl::StatusOr<UnitSpace> SpaceOf(const v1::Explanation& explanation,
 
 absl::StatusOr<SavedSet> SetOf(const v1::Explanation& explanation) {
   if (explanation.kept_unit_count() == 0) {
-    return Bad("the explanation holds no units");
+    return Unreadable("the explanation holds no units");
   }
   SavedSet set;
   set.scheme = SchemeOf(explanation.certificate());
@@ -106,10 +108,11 @@ absl::StatusOr<SavedSet> SetOf(const v1::Explanation& explanation) {
 absl::StatusOr<SavedSet> SetOf(const PruneAnswer& answer, int number) {
   const v1::PrunedRow& row = answer.rows[static_cast<size_t>(number)];
   if (!row.has_nodes()) {
-    return Bad("row ", number, " has ", row.node_count(),
-               " nodes, too many for its pruning to tell");
+    return Unreadable("row ", number, " has ", row.node_count(),
+                      " nodes, too many for its pruning to tell");
   }
-  if (row.nodes().sites().empty()) return Bad("row ", number, " has no nodes");
+  if (row.nodes().sites().empty())
+    return Unreadable("row ", number, " has no nodes");
   SavedSet set;
   set.space = UnitSpace::kNodes;
   set.scheme = v1::UNIT_SCHEME_NODE_AND_DELTA;
@@ -129,12 +132,13 @@ absl::StatusOr<int> NumberOf(const PruneAnswer& answer,
   const int num_rows = static_cast<int>(answer.rows.size());
   if (choice.row) {
     if (*choice.row >= 0 && *choice.row < num_rows) return *choice.row;
-    return Bad("there is no row ", *choice.row, " among ", num_rows,
-               ", which count from 0");
+    return Unreadable("there is no row ", *choice.row, " among ", num_rows,
+                      ", which count from 0");
   }
   if (answer.header.prompts_size() > 1) {
-    return Bad("there are ", num_rows, " rows of ",
-               answer.header.prompts_size(), " prompts: --row says which");
+    return Unreadable("there are ", num_rows, " rows of ",
+                      answer.header.prompts_size(),
+                      " prompts: --row says which");
   }
   const v1::PruneCurve& curve = answer.summary.curves(0);
   return curve.points(ChosenPoint(curve)).coefficient_index();
@@ -153,7 +157,7 @@ absl::StatusOr<SavedSet> ReadPruning(std::string_view text,
   if (choice.certified) {
     const auto found = answer.explanations.find(number);
     if (found == answer.explanations.end()) {
-      return Bad("the pruning was not asked to crystallize its rows");
+      return Unreadable("the pruning was not asked to crystallize its rows");
     }
     set = SetOf(found->second.explanation());
   } else {
@@ -174,9 +178,10 @@ absl::StatusOr<SavedSet> ReadSearch(std::string_view text,
         if (message.has_explanation()) explanation = message.explanation();
         return absl::OkStatus();
       }));
-  if (!explanation) return Bad("there is neither explanation nor pruning");
+  if (!explanation)
+    return Unreadable("there is neither explanation nor pruning");
   if (choice.row || choice.certified) {
-    return Bad("there is one explanation; rows are of `spar prune`");
+    return Unreadable("there is one explanation; rows are of `spar prune`");
   }
   return SetOf(*explanation);
 }

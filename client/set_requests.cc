@@ -14,7 +14,7 @@ using Units = google::protobuf::RepeatedPtrField<v1::Unit>;
 constexpr size_t kMaxNodes = 16'384;
 
 template <typename... Pieces>
-absl::Status Bad(const Pieces&... pieces) {
+absl::Status Unfit(const Pieces&... pieces) {
   return absl::InvalidArgumentError(base::AbslView(base::Cat(pieces...)));
 }
 
@@ -186,13 +186,13 @@ absl::StatusOr<std::vector<v1::AttributionNodeRef>> NodeRefsOf(
       std::for_each(set.positions.begin(), set.positions.end(), add);
     }
     if (nodes.size() > kMaxNodes) {
-      return Bad("the set's ", units.size(),
-                 " units are more nodes than a graph may name: ", kMaxNodes);
+      return Unfit("the set's ", units.size(),
+                   " units are more nodes than a graph may name: ", kMaxNodes);
     }
   }
   if (nodes.empty()) {
-    return Bad("the set's ", units.size(),
-               " units are Deltas or of the embedding: none is a node");
+    return Unfit("the set's ", units.size(),
+                 " units are Deltas or of the embedding: none is a node");
   }
   return nodes;
 }
@@ -201,15 +201,15 @@ absl::StatusOr<std::vector<int32_t>> UnitIdsOf(const SavedSet& set,
                                                v1::UnitScheme scheme,
                                                const SetParts& parts) {
   if (SpaceOf(scheme) != set.space) {
-    return Bad("the set's units are ", NameOf(set.space),
-               ", and --units asks for ", NameOf(SpaceOf(scheme)));
+    return Unfit("the set's units are ", NameOf(set.space),
+                 ", and --units asks for ", NameOf(SpaceOf(scheme)));
   }
   ASSIGN_OR_RETURN(const Units units, NamedUnits(set, parts));
   const bool has_delta =
       std::any_of(units.begin(), units.end(),
                   [](const v1::Unit& unit) { return unit.kind() == "delta"; });
   if (has_delta && !HasDeltas(scheme)) {
-    return Bad("the set holds Deltas, which --units does not count");
+    return Unfit("the set holds Deltas, which --units does not count");
   }
   if (!set.ids.empty()) return set.ids;
   std::vector<int32_t> ids;

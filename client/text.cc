@@ -95,7 +95,7 @@ int ColumnsOf(char32_t code) {
 }
 
 template <typename... Numbers>
-std::string Printed(const char* format, Numbers... numbers) {
+std::string Formatted(const char* format, Numbers... numbers) {
   char buffer[64];
   const int size = std::snprintf(buffer, sizeof buffer, format, numbers...);
   return std::string(
@@ -104,7 +104,7 @@ std::string Printed(const char* format, Numbers... numbers) {
 
 std::string EscapeOf(const Character& character) {
   if (!character.valid) {
-    return Printed("\\x%02x", static_cast<unsigned>(character.code));
+    return Formatted("\\x%02x", static_cast<unsigned>(character.code));
   }
   switch (character.code) {
     case '\n':
@@ -114,8 +114,8 @@ std::string EscapeOf(const Character& character) {
     case '\t':
       return "\\t";
     default:
-      return Printed(character.code < 0x100 ? "\\x%02x" : "\\u%04x",
-                     static_cast<unsigned>(character.code));
+      return Formatted(character.code < 0x100 ? "\\x%02x" : "\\u%04x",
+                       static_cast<unsigned>(character.code));
   }
 }
 
@@ -171,6 +171,11 @@ std::string Padded(std::string_view text, int columns) {
   return std::string(text) + std::string(static_cast<size_t>(missing), ' ');
 }
 
+std::string RightAligned(std::string_view text, int columns) {
+  const int missing = std::max(0, columns - Width(text));
+  return std::string(static_cast<size_t>(missing), ' ') + std::string(text);
+}
+
 std::string Wrapped(const std::vector<Piece>& pieces, int indent, int columns) {
   std::string lines;
   int used = indent;
@@ -192,6 +197,10 @@ std::string Wrapped(const std::vector<Piece>& pieces, int indent, int columns) {
   return lines;
 }
 
+std::string Printed(const char* format, double value) {
+  return Formatted(format, value);
+}
+
 std::string WithCommas(int64_t number) {
   std::string digits = std::to_string(number);
   const size_t first = digits[0] == '-' ? 1 : 0;
@@ -202,18 +211,18 @@ std::string WithCommas(int64_t number) {
 }
 
 std::string Signed(double logits) {
-  return Printed("%+.3f", logits);
+  return Formatted("%+.3f", logits);
 }
 
 std::string Percent(double share) {
   const double percent = 100 * share;
   if (percent > 0 && percent < 0.01) return "< 0.01 %";
   const int decimals = percent == 0 || percent >= 10 ? 0 : percent >= 1 ? 1 : 2;
-  return Printed("%.*f %%", decimals, percent);
+  return Formatted("%.*f %%", decimals, percent);
 }
 
 std::string Seconds(double seconds) {
-  return Printed("%.*f s", seconds < 10 ? 2 : seconds < 60 ? 1 : 0, seconds);
+  return Formatted("%.*f s", seconds < 10 ? 2 : seconds < 60 ? 1 : 0, seconds);
 }
 
 std::string Quoted(std::string_view text) {

@@ -30,6 +30,9 @@ std::string Clipped(std::string_view text,
 // `text` and spaces up to `columns`.
 std::string Padded(std::string_view text, int columns);
 
+// Spaces and `text`, up to `columns`.
+std::string RightAligned(std::string_view text, int columns);
+
 // A piece of a line: what is printed, and the columns that takes (escape
 // sequences take none).
 struct Piece {
@@ -42,6 +45,9 @@ struct Piece {
 // first behind `indent` spaces. Lines end without a newline. The first line
 // starts at column `indent` already.
 std::string Wrapped(const std::vector<Piece>& pieces, int indent, int columns);
+
+// `format` is a printf format of one double.
+std::string Printed(const char* format, double value);
 
 std::string WithCommas(int64_t number);     // 2,064
 std::string Signed(double logits);          // +3.214

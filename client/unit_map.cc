@@ -18,7 +18,7 @@ constexpr int kMostHeadCells = 64;
 constexpr int kBars = 16;
 constexpr int kMostNamesPerGroup = 16;
 constexpr int kLayerColumns = 5;
-constexpr int kCountColumns = 5;
+constexpr int kUnitCountColumns = 5;
 
 // What S holds of one layer.
 struct Layer {
@@ -166,10 +166,11 @@ std::string Line(size_t number,
     const std::string count = WithCommas(layer.num_neurons);
     line += "  " + Bars(layer, map.tallest, style);
     line += std::string(
-        static_cast<size_t>(std::max(1, kCountColumns - Width(count))), ' ');
+        static_cast<size_t>(std::max(1, kUnitCountColumns - Width(count))),
+        ' ');
     line +=
         Paint(style, layer.num_neurons == 0 ? Tone::kDim : Tone::kPlain, count);
-    indent += 2 + kBars + kCountColumns;
+    indent += 2 + kBars + kUnitCountColumns;
   }
   if (layer.units.empty()) {
     line.erase(line.find_last_not_of(' ') + 1);

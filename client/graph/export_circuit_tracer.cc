@@ -30,10 +30,10 @@ void WriteMetadata(const GraphView& view, JsonWriter& json) {
   json.EndObject();
 }
 
-void WriteNode(const GraphView& view,
-               const TracedNode& node,
-               int number,
-               JsonWriter& json) {
+void WriteTracerNode(const GraphView& view,
+                     const TracedNode& node,
+                     int number,
+                     JsonWriter& json) {
   json.BeginObject();
   WriteNodePlace(node, json);
   json.Member("token_prob",
@@ -57,7 +57,7 @@ std::string GraphToCircuitTracer(const GraphView& view) {
   json.Key("nodes");
   json.BeginArray();
   for (int i = 0; i < view.num_nodes(); ++i) {
-    WriteNode(view, nodes[static_cast<size_t>(i)], i, json);
+    WriteTracerNode(view, nodes[static_cast<size_t>(i)], i, json);
   }
   json.EndArray();
   WriteLinks(view, nodes, json);

@@ -1,7 +1,6 @@
 // L5. Graphviz: `dot -Tsvg`. Sites are ranks, colours tell the sign.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <span>
 #include <string>
 
@@ -23,12 +22,6 @@ std::string DotString(std::string_view text) {
     quoted += c;
   }
   return quoted + "\"";
-}
-
-std::string Printed(const char* format, double value) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
 }
 
 std::string_view ShapeOf(v1::AttributionNodeKind kind) {

@@ -52,10 +52,10 @@ void WriteSettings(const v1::AttributionHeader& header, JsonWriter& json) {
   json.EndObject();
 }
 
-void WriteNode(const GraphView& view,
-               const TracedNode& node,
-               int number,
-               JsonWriter& json) {
+void WriteNeuronpediaNode(const GraphView& view,
+                          const TracedNode& node,
+                          int number,
+                          JsonWriter& json) {
   json.BeginObject();
   WriteNodePlace(node, json);
   WriteNodeMeaning(view, node, number, json);
@@ -85,7 +85,7 @@ std::string GraphToNeuronpedia(const GraphView& view) {
   json.Key("nodes");
   json.BeginArray();
   for (int i = 0; i < view.num_nodes(); ++i) {
-    WriteNode(view, nodes[static_cast<size_t>(i)], i, json);
+    WriteNeuronpediaNode(view, nodes[static_cast<size_t>(i)], i, json);
   }
   json.EndArray();
   WriteLinks(view, nodes, json);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kRowLabels = 108;  // width of the names of the rows
 constexpr double kTokens = 30;      // height of the tokens' names, twice
-constexpr int kLabelColumns = 14;
+constexpr int kNodeLabelColumns = 14;
 constexpr double kThinnest = 0.5;
 constexpr double kThickest = 4.5;
 constexpr double kWidestBow = 30;
@@ -60,7 +60,7 @@ std::string TokenLabel(std::string_view text) {
   const std::string visible =
       text.find_first_not_of(' ') == std::string_view::npos ? "␣"
                                                             : Escaped(text);
-  return HtmlEscaped(Clipped(visible, kLabelColumns, "…"));
+  return HtmlEscaped(Clipped(visible, kNodeLabelColumns, "…"));
 }
 
 std::string Columns(const GraphView& view, const GraphLayout& layout) {
@@ -84,9 +84,9 @@ std::string Columns(const GraphView& view, const GraphLayout& layout) {
   return columns;
 }
 
-std::string Edge(const GraphLayout& layout,
-                 const PlacedEdge& edge,
-                 double largest) {
+std::string EdgePicture(const GraphLayout& layout,
+                        const PlacedEdge& edge,
+                        double largest) {
   const PlacedNode& from = layout.nodes[static_cast<size_t>(edge.source)];
   const PlacedNode& to = layout.nodes[static_cast<size_t>(edge.target)];
   const double strength = largest > 0 ? std::sqrt(edge.flow / largest) : 0;
@@ -144,7 +144,7 @@ std::string Picture(const GraphView& view, const GraphLayout& layout) {
   std::string svg = Open("graph", layout.width, layout.height + 2 * kTokens);
   svg += Stripes(layout, layout.width) + Columns(view, layout);
   for (const PlacedEdge& edge : layout.edges)
-    svg += Edge(layout, edge, largest);
+    svg += EdgePicture(layout, edge, largest);
   for (const PlacedNode& place : layout.nodes) svg += Node(view, place);
   return svg + "</svg>\n";
 }

@@ -1,7 +1,6 @@
 #include "client/graph/graph_text.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -17,12 +16,6 @@ namespace {
 
 constexpr int kShareColumns = 8;
 constexpr int kValueColumns = 11;
-
-std::string Printed(const char* format, double value) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
 
 std::string At(const GraphView& view, int node) {
   const int position = view.node(node).position();

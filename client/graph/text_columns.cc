@@ -11,7 +11,7 @@
 namespace spar::client {
 namespace {
 
-constexpr int kLabelColumns = 11;
+constexpr int kRowLabelColumns = 11;
 
 }  // namespace
 
@@ -23,15 +23,10 @@ std::string Value(double value) {
   return buffer;
 }
 
-std::string RightAligned(std::string_view text, int columns) {
-  const int missing = std::max(0, columns - Width(text));
-  return std::string(static_cast<size_t>(missing), ' ') + std::string(text);
-}
-
 std::string LabeledLine(std::string_view label,
                         std::string_view value,
                         const Style& style) {
-  return base::Cat(Paint(style, Tone::kDim, Padded(label, kLabelColumns)),
+  return base::Cat(Paint(style, Tone::kDim, Padded(label, kRowLabelColumns)),
                    value, "\n");
 }
 

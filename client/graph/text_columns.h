@@ -11,9 +11,6 @@ namespace spar::client {
 // "+1.234"; with an exponent where that would hide the number.
 std::string Value(double value);
 
-// `text` behind spaces, `columns` wide together.
-std::string RightAligned(std::string_view text, int columns);
-
 // A line that says what it is about.
 std::string LabeledLine(std::string_view label,
                         std::string_view value,

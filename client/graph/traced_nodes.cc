@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "client/graph/node_names.h"
+#include "client/text.h"
 
 #include "base/status.h"
 
@@ -23,12 +24,6 @@ int64_t NumberOf(const v1::AttributionNode& node, v1::AttributionPart part) {
     default:
       return kParts * node.index() + part;
   }
-}
-
-std::string Printed(const char* format, double value) {
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
 }
 
 TracedNode Embedding(const v1::AttributionNode& node) {

@@ -26,7 +26,7 @@ WeightRef Whole(WeightRef ref) {
   return ref;
 }
 
-class Collector {
+class ModuleCollector {
  public:
   void Add(ModuleSite site,
            int layer,
@@ -55,7 +55,7 @@ std::vector<DecomposedModule> DecomposableModules(const DecoderSpec& spec) {
   const int64_t width = spec.width;
   const int64_t q_width = int64_t{spec.num_heads} * spec.head_dim;
   const int64_t kv_width = int64_t{spec.num_kv_heads} * spec.head_dim;
-  Collector modules;
+  ModuleCollector modules;
   modules.Add(ModuleSite::kEmbedding, -1, spec.token_embedding, width,
               spec.vocab_size);
   for (int l = 0; l < static_cast<int>(spec.layers.size()); ++l) {

@@ -11,7 +11,7 @@ namespace {
 
 using Shape = std::vector<int64_t>;
 
-class Collector {
+class TensorCollector {
  public:
   void Add(const std::string& name, Shape shape) {
     tensors_[name] = std::move(shape);
@@ -62,7 +62,7 @@ class Collector {
 void AddSequenceMlp(const DecomposedModule& module,
                     const CiSpec& ci,
                     const std::string& prefix,
-                    Collector& tensors) {
+                    TensorCollector& tensors) {
   const CiRelativeAttention& attention = *ci.relative_attention;
   const std::string head = prefix + ".attention";
   const int64_t distances = 2 * int64_t{attention.max_distance} + 1;
@@ -79,7 +79,7 @@ void AddSequenceMlp(const DecomposedModule& module,
 
 void AddLayerwise(const DecomposedModule& module,
                   const CiSpec& ci,
-                  Collector& tensors) {
+                  TensorCollector& tensors) {
   const std::string prefix = "ci." + module.name;
   switch (ci.kind) {
     case CiKind::kMlp:
@@ -105,7 +105,7 @@ void AddLayerwise(const DecomposedModule& module,
 void AddTransformer(const CiSpec& ci,
                     int64_t input_width,
                     int64_t num_components,
-                    Collector& tensors) {
+                    TensorCollector& tensors) {
   tensors.AddLinear("ci.input", ci.width, input_width);
   for (int i = 0; i < ci.num_blocks; ++i) {
     const std::string block = base::Cat("ci.blocks.", i);
@@ -115,7 +115,8 @@ void AddTransformer(const CiSpec& ci,
   tensors.AddLinear("ci.output", num_components, ci.width);
 }
 
-void AddReverseResidual(const DecompositionSpec& spec, Collector& tensors) {
+void AddReverseResidual(const DecompositionSpec& spec,
+                        TensorCollector& tensors) {
   const CiSpec& ci = spec.ci;
   std::vector<int> transition;
   if (ci.transition_hidden.has_value()) {
@@ -168,7 +169,7 @@ int64_t GlobalInputWidth(const DecomposedModule& module) {
 
 std::map<std::string, Shape> DecompositionTensors(
     const DecompositionSpec& spec) {
-  Collector tensors;
+  TensorCollector tensors;
   int64_t input_width = 0;
   for (const DecomposedModule& module : spec.modules) {
     tensors.Add(VName(module), {module.num_components, module.d_in});

@@ -39,7 +39,7 @@ void ReadAttentionScales(ConfigReader& config, DecoderSpec* spec) {
   }
 }
 
-DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
+DecoderSpec ReadGpt2(ConfigReader& config, const std::string& prefix) {
   DecoderSpec spec;
   spec.num_layers = config.Int("n_layer", kLayersRange);
   spec.width = config.Int("n_embd", kWidthRange);
@@ -69,8 +69,8 @@ DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
 }
 
 // Causal masks.
-constexpr std::string_view kBuffers[] = {"h.*.attn.bias",
-                                         "h.*.attn.masked_bias"};
+constexpr std::string_view kGpt2Buffers[] = {"h.*.attn.bias",
+                                             "h.*.attn.masked_bias"};
 
 }  // namespace
 
@@ -79,8 +79,8 @@ constinit const Family kGpt2Family = {
     .prefix = "transformer.",
     .embedding = "wte.weight",
     .head = "lm_head.weight",
-    .buffers = kBuffers,
-    .read = Read,
+    .buffers = kGpt2Buffers,
+    .read = ReadGpt2,
 };
 
 }  // namespace spar::models

@@ -25,7 +25,7 @@ LayerSpec ReadLayer(const std::string& module, int head_dim) {
   return layer;
 }
 
-DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
+DecoderSpec ReadGpt2Simple(ConfigReader& config, const std::string& prefix) {
   DecoderSpec spec;
   spec.num_layers = config.Int("n_layer", kLayersRange);
   spec.width = config.Int("n_embd", kWidthRange);
@@ -58,7 +58,7 @@ constinit const Family kGpt2SimpleFamily = {
     .embedding = "wte.weight",
     .head = "lm_head.weight",
     .buffers = {},
-    .read = Read,
+    .read = ReadGpt2Simple,
 };
 
 }  // namespace spar::models

@@ -39,7 +39,7 @@ Rotary ReadNeoxRotary(ConfigReader& config, int head_dim) {
   return ReadRotary(config, head_dim, fields);
 }
 
-DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
+DecoderSpec ReadGptNeox(ConfigReader& config, const std::string& prefix) {
   DecoderSpec spec;
   spec.num_layers = config.Int("num_hidden_layers", kLayersRange);
   spec.width = config.Int("hidden_size", kWidthRange);
@@ -71,7 +71,7 @@ DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
 }
 
 // Causal masks and rotary tables.
-constexpr std::string_view kBuffers[] = {
+constexpr std::string_view kGptNeoxBuffers[] = {
     "layers.*.attention.bias",
     "layers.*.attention.masked_bias",
     "layers.*.attention.rotary_emb.inv_freq",
@@ -85,8 +85,8 @@ constinit const Family kGptNeoxFamily = {
     .prefix = "gpt_neox.",
     .embedding = "embed_in.weight",
     .head = "embed_out.weight",
-    .buffers = kBuffers,
-    .read = Read,
+    .buffers = kGptNeoxBuffers,
+    .read = ReadGptNeox,
 };
 
 }  // namespace spar::models

@@ -4,7 +4,7 @@
 namespace spar::models {
 namespace {
 
-DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
+DecoderSpec ReadLlama(ConfigReader& config, const std::string& prefix) {
   const bool attention_bias =
       config.OptionalBool("attention_bias").value_or(false);
   LlamaTraits traits;
@@ -28,7 +28,7 @@ constinit const Family kLlamaFamily = {
     .embedding = "embed_tokens.weight",
     .head = "lm_head.weight",
     .buffers = kLlamaLikeBuffers,
-    .read = Read,
+    .read = ReadLlama,
 };
 
 }  // namespace spar::models

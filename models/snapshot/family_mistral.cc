@@ -6,13 +6,13 @@ namespace spar::models {
 namespace {
 
 // Null: no window. Absent: the library's default.
-int ReadWindow(ConfigReader& config) {
+int ReadMistralWindow(ConfigReader& config) {
   const int fallback = config.IsWritten("sliding_window") ? 0 : 4096;
   return config.OptionalInt("sliding_window", kContextRange).value_or(fallback);
 }
 
-DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
-  const int window = ReadWindow(config);
+DecoderSpec ReadMistral(ConfigReader& config, const std::string& prefix) {
+  const int window = ReadMistralWindow(config);
   const std::string_view want =
       window > 0 ? "sliding_attention" : "full_attention";
   for (const std::string& type : config.OptionalTexts("layer_types")
@@ -38,7 +38,7 @@ constinit const Family kMistralFamily = {
     .embedding = "embed_tokens.weight",
     .head = "lm_head.weight",
     .buffers = kLlamaLikeBuffers,
-    .read = Read,
+    .read = ReadMistral,
 };
 
 }  // namespace spar::models

@@ -8,7 +8,7 @@ namespace spar::models {
 namespace {
 
 // The layers that `layer_types` lists, or else those from max_window_layers on.
-std::vector<bool> ReadWindowed(ConfigReader& config, int num_layers) {
+std::vector<bool> ReadWindowedLayers(ConfigReader& config, int num_layers) {
   constexpr IntRange kFirstRange{.min = 0, .max = 1 << 20};
   const int first =
       config.OptionalInt("max_window_layers", kFirstRange).value_or(28);
@@ -33,20 +33,21 @@ std::vector<bool> ReadWindowed(ConfigReader& config, int num_layers) {
 }
 
 // Without use_sliding_window, the window that the file states is not used.
-int ReadWindow(ConfigReader& config) {
+int ReadQwen2Window(ConfigReader& config) {
   const int window =
       config.OptionalInt("sliding_window", kContextRange)
           .value_or(config.IsWritten("sliding_window") ? 0 : 4096);
   return config.OptionalBool("use_sliding_window").value_or(false) ? window : 0;
 }
 
-DecoderSpec Read(ConfigReader& config, const std::string& prefix) {
+DecoderSpec ReadQwen2(ConfigReader& config, const std::string& prefix) {
   LlamaTraits traits;
   traits.qkv_bias = true;
   traits.default_kv_heads = 32;
   DecoderSpec spec = ReadLlamaLike(config, prefix, traits);
-  const int window = ReadWindow(config);
-  const std::vector<bool> windowed = ReadWindowed(config, spec.num_layers);
+  const int window = ReadQwen2Window(config);
+  const std::vector<bool> windowed =
+      ReadWindowedLayers(config, spec.num_layers);
   for (int l = 0; l < spec.num_layers; ++l) {
     if (windowed[l]) spec.layers[l].sliding_window = window;
     if (windowed[l] && window == 0 && config.IsSet("layer_types")) {
@@ -65,7 +66,7 @@ constinit const Family kQwen2Family = {
     .embedding = "embed_tokens.weight",
     .head = "lm_head.weight",
     .buffers = kLlamaLikeBuffers,
-    .read = Read,
+    .read = ReadQwen2,
 };
 
 }  // namespace spar::models

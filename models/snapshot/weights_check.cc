@@ -16,21 +16,21 @@
 namespace spar::models {
 namespace {
 
-constexpr std::pair<std::string_view, Dtype> kDtypes[] = {
+constexpr std::pair<std::string_view, Dtype> kServedDtypes[] = {
     {"F32", Dtype::kFloat32},
     {"F16", Dtype::kFloat16},
     {"BF16", Dtype::kBfloat16},
 };
 
 std::optional<Dtype> DtypeOf(std::string_view name) {
-  for (const auto& [known, dtype] : kDtypes) {
+  for (const auto& [known, dtype] : kServedDtypes) {
     if (known == name) return dtype;
   }
   return std::nullopt;
 }
 
 std::string_view NameOf(Dtype dtype) {
-  for (const auto& [name, known] : kDtypes) {
+  for (const auto& [name, known] : kServedDtypes) {
     if (known == dtype) return name;
   }
   return "";

@@ -59,13 +59,13 @@ at::Tensor ByToken(const std::vector<at::Tensor>& parts) {
   return tokens.size() == 1 ? tokens[0] : at::cat(tokens);
 }
 
-class Attention {
+class AttentionBackward {
  public:
-  Attention(const Decoder& decoder,
-            int layer,
-            SequenceBatch& batch,
-            const Nodes& nodes,
-            bool last_only)
+  AttentionBackward(const Decoder& decoder,
+                    int layer,
+                    SequenceBatch& batch,
+                    const Nodes& nodes,
+                    bool last_only)
       : decoder_(decoder),
         spec_(decoder.spec.layers[layer]),
         weights_(decoder.weights.layers[layer].attention),
@@ -186,7 +186,8 @@ at::Tensor AttentionGradient(const Decoder& decoder,
                              const HeadInputs& inputs,
                              const at::Tensor& mixed,
                              bool last_only) {
-  return Attention(decoder, layer, batch, nodes, last_only).Take(inputs, mixed);
+  return AttentionBackward(decoder, layer, batch, nodes, last_only)
+      .Take(inputs, mixed);
 }
 
 }  // namespace spar::models

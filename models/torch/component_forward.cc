@@ -9,11 +9,11 @@ namespace spar::models {
 namespace {
 
 // One masked forward in progress.
-class Forward {
+class ComponentPass {
  public:
-  Forward(const DecomposedDecoder& decomposed,
-          SequenceBatch& batch,
-          const ComponentRun& run)
+  ComponentPass(const DecomposedDecoder& decomposed,
+                SequenceBatch& batch,
+                const ComponentRun& run)
       : decomposed_(decomposed),
         decoder_(decomposed.decoder()),
         spec_(decoder_.spec),
@@ -206,7 +206,7 @@ std::vector<MaskedModule> MaskModules(DecomposedDecoder& decomposed,
 at::Tensor ComponentForward(const DecomposedDecoder& decomposed,
                             SequenceBatch& batch,
                             const ComponentRun& run) {
-  return Forward(decomposed, batch, run).Run();
+  return ComponentPass(decomposed, batch, run).Run();
 }
 
 }  // namespace spar::models

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kBytesPerNumber = 4;
 
 // Units at any position of any row.
-struct Group {
+struct PlannedGroup {
   ReferenceKind reference = ReferenceKind::kZero;
   std::vector<int> rows = {};
   IndexSet kept = {};
@@ -29,18 +29,18 @@ int CountWithin(const IndexSet& set, const UnitRange& range) {
   return count;
 }
 
-class Planner {
+class ComponentPlanner {
  public:
-  Planner(std::span<const Row> rows,
-          const DecoderSpec& spec,
-          const ComponentLayout& layout,
-          const ReuseOptions& reuse)
+  ComponentPlanner(std::span<const Row> rows,
+                   const DecoderSpec& spec,
+                   const ComponentLayout& layout,
+                   const ReuseOptions& reuse)
       : rows_(rows), spec_(spec), layout_(layout), reuse_(reuse) {}
 
   // By reference kind, then sparse to full.
-  std::vector<Group> Groups() const {
-    std::vector<Group> merged;
-    for (Group& group : Cells()) {
+  std::vector<PlannedGroup> Groups() const {
+    std::vector<PlannedGroup> merged;
+    for (PlannedGroup& group : Cells()) {
       if (!merged.empty() && MergeIfCheaper(merged.back(), group)) continue;
       merged.push_back(std::move(group));
     }
@@ -48,7 +48,9 @@ class Planner {
   }
 
   // Of `tokens` tokens of `num_rows` rows of a group.
-  int64_t Bytes(const Group& group, int64_t num_rows, int64_t tokens) const {
+  int64_t Bytes(const PlannedGroup& group,
+                int64_t num_rows,
+                int64_t tokens) const {
     int64_t most = 0;
     for (const std::vector<int>& modules : layout_.of_layer) {
       int64_t numbers = 0, widest = 0;
@@ -76,14 +78,15 @@ class Planner {
   }
 
  private:
-  Group Alone(int index) const {
+  PlannedGroup Alone(int index) const {
     const Row& row = rows_[index];
     const ComponentRow computed = ComputedRow(row, reuse_);
-    Group group{.reference = row.prompt->reference,
-                .rows = {index},
-                .kept = IndexSet(layout_.per_position),
-                .lacking = IndexSet(layout_.per_position),
-                .tokens = static_cast<int64_t>(computed.positions.size())};
+    PlannedGroup group{
+        .reference = row.prompt->reference,
+        .rows = {index},
+        .kept = IndexSet(layout_.per_position),
+        .lacking = IndexSet(layout_.per_position),
+        .tokens = static_cast<int64_t>(computed.positions.size())};
     const UnitRange all{.first = 0, .count = layout_.per_position};
     std::vector<uint64_t> by_any((layout_.per_position + 63) / 64, 0);
     std::vector<uint64_t> by_all(by_any.size(), ~uint64_t{0});
@@ -103,7 +106,7 @@ class Planner {
   }
 
   // Densities by factors of two, of what is kept or of what lacks.
-  int Density(const Group& group) const {
+  int Density(const PlannedGroup& group) const {
     if (!reuse_.compact_units) return 0;
     const int kept = group.kept.Count(), lacking = group.lacking.Count();
     const auto width = [](int count) {
@@ -112,16 +115,16 @@ class Planner {
     return kept <= lacking ? width(kept) : 64 - width(lacking);
   }
 
-  std::vector<Group> Cells() const {
+  std::vector<PlannedGroup> Cells() const {
     using Key = std::tuple<ReferenceKind, int, const Prompt*>;
-    std::map<Key, Group> cells;
+    std::map<Key, PlannedGroup> cells;
     for (size_t i = 0; i < rows_.size(); ++i) {
-      Group alone = Alone(static_cast<int>(i));
+      PlannedGroup alone = Alone(static_cast<int>(i));
       const Key key{alone.reference, Density(alone), rows_[i].prompt.get()};
       const auto [cell, is_new] = cells.try_emplace(key, std::move(alone));
       if (!is_new) Add(cell->second, alone);
     }
-    std::vector<Group> groups;
+    std::vector<PlannedGroup> groups;
     for (auto& [key, cell] : cells) {
       cell.cost_per_token = CostPerToken(cell);
       groups.push_back(std::move(cell));
@@ -129,14 +132,14 @@ class Planner {
     return groups;
   }
 
-  static void Add(Group& into, const Group& group) {
+  static void Add(PlannedGroup& into, const PlannedGroup& group) {
     into.rows.insert(into.rows.end(), group.rows.begin(), group.rows.end());
     into.kept.UniteWith(group.kept);
     into.lacking.UniteWith(group.lacking);
     into.tokens += group.tokens;
   }
 
-  Listing Choose(int m, const Group& group, int64_t tokens) const {
+  Listing Choose(int m, const PlannedGroup& group, int64_t tokens) const {
     const ModuleUnitRange& module = layout_.modules[m];
     UnitRange range = module.units;
     range.count = module.num_components;
@@ -149,7 +152,7 @@ class Planner {
                          tokens);
   }
 
-  double CostPerToken(const Group& group) const {
+  double CostPerToken(const PlannedGroup& group) const {
     if (!reuse_.compact_units) return 1;
     double cost = 0;
     for (size_t m = 0; m < layout_.modules.size(); ++m) {
@@ -158,12 +161,12 @@ class Planner {
     return cost / static_cast<double>(group.tokens);
   }
 
-  bool MergeIfCheaper(Group& into, const Group& group) const {
+  bool MergeIfCheaper(PlannedGroup& into, const PlannedGroup& group) const {
     if (into.reference != group.reference) return false;
-    Group both = into;
+    PlannedGroup both = into;
     Add(both, group);
     both.cost_per_token = CostPerToken(both);
-    const auto cost = [](const Group& one) {
+    const auto cost = [](const PlannedGroup& one) {
       return one.cost_per_token * static_cast<double>(one.tokens);
     };
     if (cost(both) >
@@ -187,9 +190,9 @@ std::vector<PlannedBatch> PlanComponentBatches(std::span<const Row> rows,
                                                const ComponentLayout& layout,
                                                const ReuseOptions& reuse,
                                                int64_t max_bytes) {
-  const Planner planner(rows, spec, layout, reuse);
+  const ComponentPlanner planner(rows, spec, layout, reuse);
   std::vector<PlannedBatch> batches;
-  for (const Group& group : planner.Groups()) {
+  for (const PlannedGroup& group : planner.Groups()) {
     int64_t tokens = 0, in_batch = 0;
     for (const int row : group.rows) {
       const int64_t more = planner.Tokens(rows[row]);

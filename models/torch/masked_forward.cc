@@ -6,11 +6,11 @@ namespace spar::models {
 namespace {
 
 // One dense forward in progress.
-class Forward {
+class MaskedPass {
  public:
-  Forward(const Decoder& decoder,
-          SequenceBatch& batch,
-          const MaskOptions& options)
+  MaskedPass(const Decoder& decoder,
+             SequenceBatch& batch,
+             const MaskOptions& options)
       : decoder_(decoder),
         spec_(decoder.spec),
         batch_(batch),
@@ -131,7 +131,7 @@ void ReferenceValues::MoveTo(at::Device device) {
 at::Tensor MaskedForward(const Decoder& decoder,
                          SequenceBatch& batch,
                          const MaskOptions& options) {
-  return Forward(decoder, batch, options).Run();
+  return MaskedPass(decoder, batch, options).Run();
 }
 
 }  // namespace spar::models

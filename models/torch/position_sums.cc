@@ -8,7 +8,7 @@
 namespace spar::models {
 namespace {
 
-constexpr int kFewestPrompts = 8;
+constexpr int kFewestSummedPrompts = 8;
 constexpr int64_t kTokensPerChunk = 2048;
 
 }  // namespace
@@ -19,7 +19,7 @@ PositionRows::PositionRows(const std::vector<std::vector<TokenId>>& prompts)
     const auto reach =
         std::count_if(prompts.begin(), prompts.end(),
                       [&](const auto& p) { return p.size() > position; });
-    if (reach >= kFewestPrompts) continue;
+    if (reach >= kFewestSummedPrompts) continue;
     last_ = static_cast<int>(position);
     return;
   }

@@ -10,7 +10,7 @@ namespace spar::models {
 namespace {
 
 // Radians per position of pair `j`.
-double Frequency(const Rotary& rotary, int j) {
+double RotaryFrequency(const Rotary& rotary, int j) {
   const double plain = std::pow(rotary.theta, -2.0 * j / rotary.dim);
   switch (rotary.scaling) {
     case RopeScalingKind::kNone:
@@ -35,7 +35,7 @@ double Frequency(const Rotary& rotary, int j) {
 at::Tensor RotaryAngles(const Rotary& rotary, const at::Tensor& ids) {
   std::vector<double> frequencies;
   for (int j = 0; j < rotary.dim / 2; ++j) {
-    frequencies.push_back(Frequency(rotary, j));
+    frequencies.push_back(RotaryFrequency(rotary, j));
   }
   return at::outer(
       ids.to(at::kDouble),

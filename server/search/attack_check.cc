@@ -12,7 +12,7 @@ namespace {
 
 // Paths of sign steps part where a gradient is near 0, so two machines' attacks
 // agree less closely than two margins do.
-constexpr double kTolerance = 0.02;
+constexpr double kMarginShare = 0.02;
 
 }  // namespace
 
@@ -106,7 +106,7 @@ void AttackCheck::NoteSet() {
   const double margin = worst_->margin;
   const double bar = certificate_->tau_acc;
   largest_difference_ = std::abs(stated_.margin - margin);
-  const double allowed = kTolerance * std::max(1.0, std::abs(margin));
+  const double allowed = kMarginShare * std::max(1.0, std::abs(margin));
   if (std::abs(margin - bar) <= noise_) {
     Note(false, base::Cat("(S, T) under the attack: the worst margin ", margin,
                           " is within the noise of the bar ", bar));

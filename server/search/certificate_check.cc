@@ -10,7 +10,7 @@
 namespace spar::search {
 namespace {
 
-constexpr double kTolerance = 1e-3;
+constexpr double kMarginTolerance = 1e-3;
 
 }  // namespace
 
@@ -98,7 +98,7 @@ void CertificateCheck::Compare(std::string_view what,
   const double difference = std::abs(stated - margin);
   verification_.largest_difference =
       std::max(verification_.largest_difference, difference);
-  if (difference <= kTolerance * std::max(1.0, std::abs(margin))) return;
+  if (difference <= kMarginTolerance * std::max(1.0, std::abs(margin))) return;
   Invalid(
       base::Cat(what, ": the certificate states ", stated, ", it is ", margin));
 }

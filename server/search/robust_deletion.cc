@@ -18,7 +18,7 @@
 namespace spar::search {
 namespace {
 
-constexpr size_t kWindow = 64;
+constexpr size_t kWidestWindow = 64;
 constexpr size_t kFirstWindow = 16;
 
 struct Item {
@@ -64,19 +64,19 @@ std::vector<Item> ItemsOf(const Case& c, const Held& held) {
   return items;
 }
 
-struct Path {
+struct RobustPath {
   std::vector<Item> items = {};
   std::vector<Restriction> trials = {};
   std::vector<bool> predicted = {};
 };
 
 // Deletions along the path that the gradient at the worst point implies.
-Path PredictPath(const Case& c,
-                 const Held& held,
-                 const std::vector<Item>& items,
-                 size_t begin,
-                 size_t end) {
-  Path path;
+RobustPath PredictRobustPath(const Case& c,
+                             const Held& held,
+                             const std::vector<Item>& items,
+                             size_t begin,
+                             size_t end) {
+  RobustPath path;
   Restriction implied = held.set.restriction;
   double slack = held.attacked.worst.margin - c.tau_acc;
   for (size_t i = begin; i < end; ++i) {
@@ -98,7 +98,7 @@ Path PredictPath(const Case& c,
 
 // GROUNDED: T must keep its precision where positions go.
 Search<Nothing> RefuseByPrecision(Case* c,
-                                  const Path* path,
+                                  const RobustPath* path,
                                   std::vector<bool>* passes) {
   std::vector<size_t> asked;
   std::vector<models::IndexSet> sets;
@@ -117,7 +117,9 @@ Search<Nothing> RefuseByPrecision(Case* c,
 }
 
 // Which trials pass all that is judged before the attack.
-Search<std::vector<bool>> JudgePath(Case* c, Shrinking* s, const Path* path) {
+Search<std::vector<bool>> JudgePath(Case* c,
+                                    Shrinking* s,
+                                    const RobustPath* path) {
   std::vector<Restriction> judged = path->trials;
   CO_ASSIGN_OR_RETURN(std::vector<Trial> trials,
                       co_await Judge(c, std::move(judged)));
@@ -173,7 +175,7 @@ Search<size_t> ShrinkWindow(Case* c,
                             const std::vector<Item>* items,
                             size_t begin) {
   const size_t end = std::min(items->size(), begin + s->width);
-  const Path path = PredictPath(*c, s->held, *items, begin, end);
+  const RobustPath path = PredictRobustPath(*c, s->held, *items, begin, end);
   CO_ASSIGN_OR_RETURN(std::vector<bool> passes,
                       co_await JudgePath(c, s, &path));
   Restriction trial = s->held.set.restriction;
@@ -196,7 +198,7 @@ Search<size_t> ShrinkWindow(Case* c,
   if (num_deleted == 0) co_return begin + used;
   CO_ASSIGN_OR_RETURN(int refuter, co_await TryToKeep(c, s, std::move(trial)));
   if (refuter < 0) {
-    s->width = std::min(kWindow, 2 * s->width);
+    s->width = std::min(kWidestWindow, 2 * s->width);
     co_return begin + used;
   }
   RefuserOf(*s, path.items[last_deleted]) = refuter;

@@ -47,8 +47,8 @@ models::GradientRow RowOfSample(const Case& c,
 }
 
 // Those by score, largest first, ties by their order here.
-std::vector<int32_t> SortedBy(std::vector<int32_t> units,
-                              const std::vector<double>& score) {
+std::vector<int32_t> SortedByScore(std::vector<int32_t> units,
+                                   const std::vector<double>& score) {
   std::stable_sort(units.begin(), units.end(),
                    [&](int32_t a, int32_t b) { return score[a] > score[b]; });
   return units;
@@ -87,12 +87,12 @@ Search<std::vector<std::vector<int32_t>>> ScoreUnits(Case* c,
   }
   std::vector<std::vector<int32_t>> orders;
   for (const std::vector<double>& score : scores) {
-    orders.push_back(SortedBy(live, score));
+    orders.push_back(SortedByScore(live, score));
   }
   CO_ASSIGN_OR_RETURN(std::vector<double> importance,
                       co_await ImportanceOfUnits(c, positions));
   if (!importance.empty()) {
-    orders.push_back(SortedBy(orders.front(), importance));
+    orders.push_back(SortedByScore(orders.front(), importance));
   }
   co_return orders;
 }

@@ -12,7 +12,7 @@
 namespace spar::service {
 namespace {
 
-constexpr std::string_view kMethod = "spar.v1.AblationService/Ablate";
+constexpr std::string_view kAblateMethod = "spar.v1.AblationService/Ablate";
 
 // A row has a few numbers beside its candidates.
 constexpr int kScoresPerPosition = 4;
@@ -32,7 +32,7 @@ AblateCall* AblateCall::Make(const ModelRegistry* registry,
                              const v1::AblateRequest& request) {
   std::shared_ptr<AblateCall> call(new AblateCall(ledger));
   call->self_ = call;
-  absl::Status status = ledger->Begin(kMethod);
+  absl::Status status = ledger->Begin(kAblateMethod);
   if (status.ok()) status = call->Begin(*registry, request);
   if (!status.ok()) call->End(status);
   return call.get();
@@ -112,7 +112,7 @@ void AblateCall::OnCancel() {
 }
 
 void AblateCall::OnDone() {
-  ledger_->End(kMethod, code_);
+  ledger_->End(kAblateMethod, code_);
   // Last: may delete *this.
   std::shared_ptr<AblateCall> self = std::move(self_);
 }

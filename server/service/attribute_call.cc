@@ -11,7 +11,8 @@
 namespace spar::service {
 namespace {
 
-constexpr std::string_view kMethod = "spar.v1.ExplanationService/Attribute";
+constexpr std::string_view kAttributeMethod =
+    "spar.v1.ExplanationService/Attribute";
 
 }  // namespace
 
@@ -20,7 +21,7 @@ AttributeCall* AttributeCall::Make(const ModelRegistry* registry,
                                    const v1::AttributeRequest& request) {
   std::shared_ptr<AttributeCall> call(new AttributeCall(ledger));
   call->self_ = call;
-  absl::Status status = ledger->Begin(kMethod);
+  absl::Status status = ledger->Begin(kAttributeMethod);
   if (status.ok()) status = call->Start(*registry, request);
   if (!status.ok()) call->End(status);
   return call.get();
@@ -60,7 +61,7 @@ void AttributeCall::OnCancel() {
 }
 
 void AttributeCall::OnDone() {
-  ledger_->End(kMethod, code_);
+  ledger_->End(kAttributeMethod, code_);
   // Last: may delete *this.
   std::shared_ptr<AttributeCall> self = std::move(self_);
 }

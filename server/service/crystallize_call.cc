@@ -10,7 +10,8 @@
 namespace spar::service {
 namespace {
 
-constexpr std::string_view kMethod = "spar.v1.ExplanationService/Crystallize";
+constexpr std::string_view kCrystallizeMethod =
+    "spar.v1.ExplanationService/Crystallize";
 
 size_t Bytes(const search::Event& event) {
   return sizeof event + sizeof(models::UnitId) * event.units.size() +
@@ -38,7 +39,7 @@ CrystallizeCall* CrystallizeCall::Make(const ModelRegistry* registry,
   std::shared_ptr<CrystallizeCall> call(
       new CrystallizeCall(ledger, max_queued_bytes));
   call->self_ = call;
-  absl::Status status = ledger->Begin(kMethod);
+  absl::Status status = ledger->Begin(kCrystallizeMethod);
   if (status.ok()) status = call->Start(*registry, request);
   if (!status.ok()) call->OnEnd(status);
   return call.get();
@@ -114,7 +115,7 @@ void CrystallizeCall::OnCancel() {
 }
 
 void CrystallizeCall::OnDone() {
-  ledger_->End(kMethod, code_);
+  ledger_->End(kCrystallizeMethod, code_);
   // Last: may delete *this.
   std::shared_ptr<CrystallizeCall> self = std::move(self_);
 }

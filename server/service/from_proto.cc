@@ -111,9 +111,9 @@ absl::StatusOr<std::optional<TokenId>> TargetFromProto(
 
 absl::Status BudgetsFromProto(const v1::CrystallizeOptions& from,
                               search::CrystallizeOptions* to) {
-  constexpr std::string_view kNotNegative = "0 or more";
+  constexpr std::string_view kZeroOrMore = "0 or more";
   RETURN_IF_ERROR(CheckOption(from.max_row_count() >= 0, "max_row_count",
-                              from.max_row_count(), kNotNegative));
+                              from.max_row_count(), kZeroOrMore));
   to->max_rows = from.max_row_count();
   if (from.has_max_duration()) {
     ASSIGN_OR_RETURN(to->max_seconds,
@@ -121,7 +121,7 @@ absl::Status BudgetsFromProto(const v1::CrystallizeOptions& from,
   }
   RETURN_IF_ERROR(CheckOption(from.target_unit_count() >= 0,
                               "target_unit_count", from.target_unit_count(),
-                              kNotNegative));
+                              kZeroOrMore));
   to->target_units = from.target_unit_count();
   if (from.has_improvement_round_count()) {
     to->improvement_rounds = from.improvement_round_count();
@@ -130,7 +130,7 @@ absl::Status BudgetsFromProto(const v1::CrystallizeOptions& from,
       to->improvement_rounds >= 0 && to->improvement_rounds <= 100,
       "improvement_round_count", to->improvement_rounds, "[0, 100]"));
   RETURN_IF_ERROR(
-      CheckOption(from.seed() >= 0, "seed", from.seed(), kNotNegative));
+      CheckOption(from.seed() >= 0, "seed", from.seed(), kZeroOrMore));
   to->seed = static_cast<uint64_t>(from.seed());
   return absl::OkStatus();
 }

@@ -12,7 +12,8 @@
 namespace spar::service {
 namespace {
 
-constexpr std::string_view kMethod = "spar.v1.DecompositionService/Importances";
+constexpr std::string_view kImportancesMethod =
+    "spar.v1.DecompositionService/Importances";
 
 absl::Status TooManyCalls() {
   return base::Error(
@@ -30,9 +31,10 @@ ImportancesCall* ImportancesCall::Make(const ModelRegistry* registry,
                                        const v1::ImportancesRequest& request) {
   std::shared_ptr<ImportancesCall> call(new ImportancesCall(ledger));
   call->self_ = call;
-  absl::Status status = ledger->Begin(kMethod);
+  absl::Status status = ledger->Begin(kImportancesMethod);
   // Its own call is counted.
-  if (status.ok() && ledger->live_by_method()[kMethod] > kMaxLiveImportances) {
+  if (status.ok() &&
+      ledger->live_by_method()[kImportancesMethod] > kMaxLiveImportances) {
     status = TooManyCalls();
   }
   if (status.ok()) status = call->Start(*registry, request);
@@ -110,7 +112,7 @@ void ImportancesCall::OnCancel() {
 }
 
 void ImportancesCall::OnDone() {
-  ledger_->End(kMethod, code_);
+  ledger_->End(kImportancesMethod, code_);
   // Last: may delete *this.
   std::shared_ptr<ImportancesCall> self = std::move(self_);
 }

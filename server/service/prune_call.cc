@@ -12,10 +12,10 @@
 namespace spar::service {
 namespace {
 
-constexpr std::string_view kMethod = "spar.v1.PruningService/Prune";
+constexpr std::string_view kPruneMethod = "spar.v1.PruningService/Prune";
 constexpr std::chrono::milliseconds kProgressInterval{250};
 
-absl::Status TooManyCalls() {
+absl::Status TooManyPrunings() {
   return base::Error(
       absl::StatusCode::kResourceExhausted,
       base::Cat("the server is pruning in ", kMaxLivePrunings,
@@ -47,10 +47,11 @@ PruneCall* PruneCall::Make(const ModelRegistry* registry,
                            const v1::PruneRequest& request) {
   std::shared_ptr<PruneCall> call(new PruneCall(ledger));
   call->self_ = call;
-  absl::Status status = ledger->Begin(kMethod);
+  absl::Status status = ledger->Begin(kPruneMethod);
   // Its own call is counted.
-  if (status.ok() && ledger->live_by_method()[kMethod] > kMaxLivePrunings) {
-    status = TooManyCalls();
+  if (status.ok() &&
+      ledger->live_by_method()[kPruneMethod] > kMaxLivePrunings) {
+    status = TooManyPrunings();
   }
   if (status.ok()) status = call->Begin(*registry, request);
   if (!status.ok()) call->End(status);
@@ -284,7 +285,7 @@ void PruneCall::OnCancel() {
 }
 
 void PruneCall::OnDone() {
-  ledger_->End(kMethod, code_);
+  ledger_->End(kPruneMethod, code_);
   // Last: may delete *this.
   std::shared_ptr<PruneCall> self = std::move(self_);
 }

@@ -50,21 +50,22 @@ void SetOptions(const models::PruneRequest& from, v1::PruneOptions* to) {
   to->set_seed(from.seed);
 }
 
-void ToProto(const models::PruneLosses& from, v1::PruneLosses* to) {
+void LossesToProto(const models::PruneLosses& from, v1::PruneLosses* to) {
   to->set_masked(from.masked);
   to->set_attacked(from.attacked);
   to->set_price(from.price);
   to->set_total(from.total);
 }
 
-void ToProto(const models::PruneReading& from, v1::PruneReading* to) {
+void ReadingToProto(const models::PruneReading& from, v1::PruneReading* to) {
   to->set_kl_divergence(from.kl);
   to->set_cross_entropy(from.cross_entropy);
   to->set_probability(from.probability);
   to->set_margin(from.margin);
 }
 
-void ToProto(const std::vector<models::PrunedNode>& from, v1::PrunedNodes* to) {
+void NodesToProto(const std::vector<models::PrunedNode>& from,
+                  v1::PrunedNodes* to) {
   for (const models::PrunedNode& node : from) {
     to->add_sites(node.module);
     to->add_positions(node.position);
@@ -162,11 +163,11 @@ void ToProto(const PruningContext& context,
   to->set_max_step_count(std::ssize(states) * context.request.steps);
   if (begun == 0) return;
   to->set_mean_node_count(nodes / begun);
-  ToProto({.masked = sum.masked / begun,
-           .attacked = sum.attacked / begun,
-           .price = sum.price / begun,
-           .total = sum.total / begun},
-          to->mutable_mean_losses());
+  LossesToProto({.masked = sum.masked / begun,
+                 .attacked = sum.attacked / begun,
+                 .price = sum.price / begun,
+                 .total = sum.total / begun},
+                to->mutable_mean_losses());
 }
 
 void ToProto(const PruningContext& context,
@@ -178,17 +179,17 @@ void ToProto(const PruningContext& context,
   to->set_start_node_count(row.num_parameters);
   to->set_node_count(std::ssize(row.nodes));
   if (std::ssize(row.nodes) <= kMaxNodesOfRow) {
-    ToProto(row.nodes, to->mutable_nodes());
+    NodesToProto(row.nodes, to->mutable_nodes());
   }
   to->set_mean_l0(row.l0);
   to->set_step_count(row.steps);
   to->set_stopped_early(row.stopped_early);
-  ToProto(row.losses, to->mutable_losses());
-  ToProto(row.model, to->mutable_target_run());
-  ToProto(row.masked, to->mutable_masked_run());
-  ToProto(row.rounded, to->mutable_rounded_run());
+  LossesToProto(row.losses, to->mutable_losses());
+  ReadingToProto(row.model, to->mutable_target_run());
+  ReadingToProto(row.masked, to->mutable_masked_run());
+  ReadingToProto(row.rounded, to->mutable_rounded_run());
   if (row.attacked.has_value()) {
-    ToProto(*row.attacked, to->mutable_attacked_run());
+    ReadingToProto(*row.attacked, to->mutable_attacked_run());
   }
 }
 

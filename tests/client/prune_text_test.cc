@@ -14,21 +14,21 @@ PruneAnswer SampleAnswer() {
   return *ReadAll(SampleMessages());
 }
 
-Style Plain() {
+Style PlainStyle() {
   Style style;
   style.unicode = false;
   return style;
 }
 
 TEST(FormatPruning, SaysWhatHowManyAndHowLong) {
-  EXPECT_EQ(FormatPruning(SampleAnswer(), Plain()),
+  EXPECT_EQ(FormatPruning(SampleAnswer(), PlainStyle()),
             "pruned     1 prompt at 3 prices, nodes of main; 600 steps, "
             "3.00 s\n");
 }
 
 TEST(FormatPrunedPrompt, ShowsTheCurveAndTheChosenRow) {
   EXPECT_EQ(
-      FormatPrunedPrompt(SampleAnswer(), 0, Plain()),
+      FormatPrunedPrompt(SampleAnswer(), 0, PlainStyle()),
       "\n"
       "prompt     the capital of japan is\n"
       "target     \" city\" after position 3\n"
@@ -61,7 +61,7 @@ TEST(FormatPrunedPrompt, SaysWhereNoSetSaysTheTarget) {
        *answer.summary.mutable_curves(0)->mutable_points()) {
     point.set_margin(point.margin() - 10);
   }
-  const std::string text = FormatPrunedPrompt(answer, 0, Plain());
+  const std::string text = FormatPrunedPrompt(answer, 0, PlainStyle());
   EXPECT_NE(
       text.find("chosen     row 0: no set on the frontier says \" city\", "
                 "this one comes closest\n"),
@@ -80,7 +80,7 @@ TEST(FormatPrunedPrompt, ShowsWhatSearchesAndAttacksCameTo) {
   *answer.rows[1].mutable_attacked_run() = Reading(2, -3);
   answer.rows[1].set_stopped_early(true);
   answer.summary.mutable_curves(0)->mutable_points(0)->set_on_frontier(false);
-  const std::string text = FormatPrunedPrompt(answer, 0, Plain());
+  const std::string text = FormatPrunedPrompt(answer, 0, PlainStyle());
   EXPECT_NE(text.find("  certified\n"), text.npos) << text;
   EXPECT_NE(text.find("+0.500  *      1,234\n"), text.npos) << text;
   EXPECT_NE(text.find("+2.000  *          -\n"), text.npos) << text;
@@ -92,14 +92,14 @@ TEST(FormatPrunedPrompt, ShowsWhatSearchesAndAttacksCameTo) {
 TEST(FormatPrunedPrompt, MeasuresBarsByTheLossInUse) {
   PruneAnswer answer = SampleAnswer();
   answer.header.mutable_options()->set_loss(v1::PRUNE_LOSS_DIVERGENCE);
-  const std::string text = FormatPrunedPrompt(answer, 0, Plain());
+  const std::string text = FormatPrunedPrompt(answer, 0, PlainStyle());
   EXPECT_NE(text.find("   1.5000   0.7500 ############   -1.000  *\n"),
             text.npos)
       << text;
 }
 
 TEST(FormatPrunedPrompt, LeavesBarsOutWhereTheScreenIsNarrow) {
-  Style style = Plain();
+  Style style = PlainStyle();
   style.columns = 80;
   std::string text = FormatPrunedPrompt(SampleAnswer(), 0, style);
   EXPECT_EQ(text.find('#'), text.npos) << text;

@@ -20,7 +20,7 @@
 namespace spar::models {
 namespace {
 
-constexpr int kComponents = 11;
+constexpr int kForwardComponents = 11;
 
 // Masks of a whole batch, dense, and where each came from.
 struct DenseMasks {
@@ -34,7 +34,8 @@ class ComponentForwardTest : public testing::TestWithParam<NamedDecoder> {
       : snapshot_(*GetParam().snapshot),
         decoder_(LoadDecoder(snapshot_, at::kCPU, at::kFloat)),
         decomposition_(MakeRandomDecomposition(
-            RandomDecompositionSpec(snapshot_, AllSites(kComponents), CiSpec{}),
+            RandomDecompositionSpec(
+                snapshot_, AllSites(kForwardComponents), CiSpec{}),
             {.seed = 5})),
         decomposed_(decoder_,
                     LoadComponents(*decomposition_, at::kCPU, at::kFloat)) {
@@ -200,8 +201,8 @@ TEST_P(ComponentForwardTest, EverythingOnIsTheTarget) {
   const int64_t tokens = NumTokens();
   std::vector<ComponentMasks> rest, listed, sparse, by_token;
   for (size_t m = 0; m < decomposed_.modules().size(); ++m) {
-    const at::Tensor ones = at::ones({tokens, kComponents});
-    const at::Tensor ids = at::arange(kComponents, at::dtype(at::kLong));
+    const at::Tensor ones = at::ones({tokens, kForwardComponents});
+    const at::Tensor ids = at::arange(kForwardComponents, at::dtype(at::kLong));
     rest.push_back({});
     listed.push_back({.values = ones});
     sparse.push_back({.rest = 0, .ids = ids, .values = ones});
@@ -227,8 +228,8 @@ TEST_P(ComponentForwardTest, AGatherEqualsTheDensePass) {
           at::tensor(std::vector<int64_t>{2, static_cast<int64_t>(5 + m % 6)},
                      at::dtype(at::kLong));
       const at::Tensor values = Random({NumTokens(), 2}, -1, 2);
-      dense.components.push_back(
-          at::zeros({NumTokens(), kComponents}).index_copy(1, ids, values));
+      dense.components.push_back(at::zeros({NumTokens(), kForwardComponents})
+                                     .index_copy(1, ids, values));
       dense.deltas.push_back(at::zeros({NumTokens()}).fill_(delta));
       listed.push_back({.values = dense.components[m], .delta = delta});
       gathered.push_back(
@@ -254,9 +255,10 @@ TEST_P(ComponentForwardTest, SharedMasksRecomposeTheWeights) {
     for (size_t m = 0; m < decomposed_.modules().size(); ++m) {
       at::Tensor ids =
           at::tensor(std::vector<int64_t>{1, 4, 7}, at::dtype(at::kLong));
-      if (setting.list_all) ids = at::arange(kComponents, at::dtype(at::kLong));
+      if (setting.list_all)
+        ids = at::arange(kForwardComponents, at::dtype(at::kLong));
       const at::Tensor values = Random({1, ids.size(0)}, -0.5, 1.5);
-      at::Tensor all = at::zeros({1, kComponents}).fill_(setting.rest);
+      at::Tensor all = at::zeros({1, kForwardComponents}).fill_(setting.rest);
       all = all.index_copy(1, ids, values).expand({NumTokens(), -1});
       dense.components.push_back(all.contiguous());
       dense.deltas.push_back(at::zeros({NumTokens()}).fill_(setting.delta));

@@ -25,12 +25,12 @@ namespace {
 using ::testing::HasSubstr;
 using Prompts = std::vector<std::vector<TokenId>>;
 
-struct NamedBackend {
+struct NamedDecomposed {
   std::string name = {};
   std::function<std::unique_ptr<Backend>()> make = nullptr;
 };
 
-void PrintTo(const NamedBackend& backend, std::ostream* out) {
+void PrintTo(const NamedDecomposed& backend, std::ostream* out) {
   *out << backend.name;
 }
 
@@ -45,8 +45,8 @@ std::shared_ptr<const Decomposition> RandomOf(const Snapshot& snapshot,
       {.seed = seed});
 }
 
-std::unique_ptr<Backend> MakeTorch(const std::string& device,
-                                   const std::string& dtype) {
+std::unique_ptr<Backend> MakeDecomposedTorch(const std::string& device,
+                                             const std::string& dtype) {
   const NamedModel model = SmallModels()[1];
   const auto snapshot = MakeRandomSnapshot(model.shape, model.biases, 5);
   CiSpec transformer{.kind = CiKind::kGlobalSharedTransformer,
@@ -67,24 +67,25 @@ std::unique_ptr<Backend> MakeTorch(const std::string& device,
   return backend.ok() ? *std::move(backend) : nullptr;
 }
 
-std::vector<NamedBackend> Backends() {
-  std::vector<NamedBackend> backends;
+std::vector<NamedDecomposed> DecomposedBackends() {
+  std::vector<NamedDecomposed> backends;
   backends.push_back({"Fake", [] {
                         FakeBackendOptions options;
                         options.decompositions = {"main", "other"};
                         return std::make_unique<FakeBackend>(options);
                       }});
-  backends.push_back({"TorchCpu", [] { return MakeTorch("cpu", "float32"); }});
   backends.push_back(
-      {"TorchCpuBfloat16", [] { return MakeTorch("cpu", "bfloat16"); }});
-  if (MakeTorch("cuda", "float32") != nullptr) {
+      {"TorchCpu", [] { return MakeDecomposedTorch("cpu", "float32"); }});
+  backends.push_back({"TorchCpuBfloat16",
+                      [] { return MakeDecomposedTorch("cpu", "bfloat16"); }});
+  if (MakeDecomposedTorch("cuda", "float32") != nullptr) {
     backends.push_back(
-        {"TorchCuda", [] { return MakeTorch("cuda", "float32"); }});
+        {"TorchCuda", [] { return MakeDecomposedTorch("cuda", "float32"); }});
   }
   return backends;
 }
 
-class ImportancesConformance : public testing::TestWithParam<NamedBackend> {
+class ImportancesConformance : public testing::TestWithParam<NamedDecomposed> {
  protected:
   ImportancesConformance() : backend_(GetParam().make()) {}
 
@@ -216,14 +217,15 @@ TEST_P(ImportancesConformance, RefusesWhatDoesNotFitByField) {
   EXPECT_THAT(Run({}, 0), testing::IsEmpty());
 }
 
-std::string BackendName(const testing::TestParamInfo<NamedBackend>& backend) {
+std::string DecomposedName(
+    const testing::TestParamInfo<NamedDecomposed>& backend) {
   return backend.param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends,
+INSTANTIATE_TEST_SUITE_P(DecomposedBackends,
                          ImportancesConformance,
-                         testing::ValuesIn(Backends()),
-                         BackendName);
+                         testing::ValuesIn(DecomposedBackends()),
+                         DecomposedName);
 
 TEST(SplittingBackendImportances, AreTheInnerBackends) {
   FakeBackendOptions options;
@@ -253,7 +255,8 @@ double KlUnder(Backend& backend, MaskStrategy strategy) {
 }
 
 TEST(TorchBackendDecompositions, AreWhatAblationsMask) {
-  const std::unique_ptr<Backend> backend = MakeTorch("cpu", "float32");
+  const std::unique_ptr<Backend> backend =
+      MakeDecomposedTorch("cpu", "float32");
   ASSERT_NE(backend, nullptr);
   ASSERT_NE(backend->FindDecomposition("other"), nullptr);
   EXPECT_EQ(*backend->FindDecomposition("other"),
@@ -270,7 +273,8 @@ TEST(TorchBackendDecompositions, AreWhatAblationsMask) {
 }
 
 TEST(TorchBackendDecompositions, RefuseAblationsBeyondTheCiFunctionsReach) {
-  const std::unique_ptr<Backend> backend = MakeTorch("cpu", "float32");
+  const std::unique_ptr<Backend> backend =
+      MakeDecomposedTorch("cpu", "float32");
   ASSERT_NE(backend, nullptr);
   AblationRequest request;
   request.tokens.assign(13, 2);

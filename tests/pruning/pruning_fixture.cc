@@ -12,7 +12,7 @@
 namespace spar::models {
 namespace {
 
-constexpr int kComponents = 7;
+constexpr int kFixtureComponents = 7;
 
 }  // namespace
 
@@ -35,12 +35,12 @@ PruningFixture::PruningFixture()
       decoder_(LoadDecoder(*snapshot_, at::kCPU, at::kFloat)) {
   const auto decomposition = MakeRandomDecomposition(
       RandomDecompositionSpec(*snapshot_,
-                              {{ModuleSite::kQ, kComponents},
-                               {ModuleSite::kK, kComponents},
-                               {ModuleSite::kV, kComponents},
-                               {ModuleSite::kO, kComponents},
-                               {ModuleSite::kUp, kComponents},
-                               {ModuleSite::kDown, kComponents}},
+                              {{ModuleSite::kQ, kFixtureComponents},
+                               {ModuleSite::kK, kFixtureComponents},
+                               {ModuleSite::kV, kFixtureComponents},
+                               {ModuleSite::kO, kFixtureComponents},
+                               {ModuleSite::kUp, kFixtureComponents},
+                               {ModuleSite::kDown, kFixtureComponents}},
                               CiSpec{}),
       {.seed = 6});
   decomposed_ = std::make_unique<DecomposedDecoder>(
@@ -56,10 +56,10 @@ std::vector<at::Tensor> PruningFixture::LogitsOf(
   std::vector<at::Tensor> logits;
   for (size_t m = 0; m < decomposed_->modules().size(); ++m) {
     at::Tensor z =
-        at::zeros({static_cast<int64_t>(tokens.size()), kComponents});
+        at::zeros({static_cast<int64_t>(tokens.size()), kFixtureComponents});
     float* value = z.mutable_data_ptr<float>();
     for (const TokenId token : tokens) {
-      for (int c = 0; c < kComponents; ++c) {
+      for (int c = 0; c < kFixtureComponents; ++c) {
         // From -0.45 to 1.25, about two thirds alive.
         const int mixed = (token * 7 + c * 5 + static_cast<int>(m) * 3) % 18;
         *value++ = static_cast<float>(mixed) / 10 - 0.45f;

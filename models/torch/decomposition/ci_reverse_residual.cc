@@ -12,18 +12,18 @@ namespace {
 
 // A step that reads the normed stream, with its norm's gain.
 template <typename Step>
-struct Normed {
+struct NormedInput {
   at::Tensor gain = {};  // [width]
   Step step;
 
   at::Tensor Read(const at::Tensor& r) const { return Rms(r) * gain; }
 };
 
-struct Group {
+struct ResidualGroup {
   ConcatenatedMap input;
-  std::optional<Normed<CiAttention>> attention = {};
-  std::optional<Normed<StoredMlp>> transition = {};  // absent in the last
-  Normed<StoredMlp> reader;
+  std::optional<NormedInput<CiAttention>> attention = {};
+  std::optional<NormedInput<StoredMlp>> transition = {};  // absent in the last
+  NormedInput<StoredMlp> reader;
 };
 
 class CiReverseResidual final : public CiFunction {
@@ -41,7 +41,7 @@ class CiReverseResidual final : public CiFunction {
     at::Tensor r;
     std::vector<at::Tensor> logits(modules_.size());
     for (size_t i = 0; i < groups_.size(); ++i) {
-      const Group& group = groups_[i];
+      const ResidualGroup& group = groups_[i];
       const at::Tensor input = group.input(inputs, activations, /*rms=*/false);
       r = r.defined() ? r + input : input;
       if (group.attention.has_value()) {
@@ -61,31 +61,32 @@ class CiReverseResidual final : public CiFunction {
   }
 
  private:
-  Group LoadGroup(const StoredTensors& tensors, size_t index) const {
+  ResidualGroup LoadGroup(const StoredTensors& tensors, size_t index) const {
     const std::string name = "ci.groups." + std::to_string(index);
     const auto gain = [&](const char* step) {
       return tensors.Vector(name + "." + step + "_norm.weight");
     };
-    Group group{.input = ConcatenatedMap(tensors, name + ".input",
-                                         ci_.groups[index].modules),
-                .reader = {gain("reader"), LoadMlp(tensors, name + ".reader",
-                                                   ci_.hidden.size())}};
+    ResidualGroup group{
+        .input = ConcatenatedMap(tensors, name + ".input",
+                                 ci_.groups[index].modules),
+        .reader = {gain("reader"),
+                   LoadMlp(tensors, name + ".reader", ci_.hidden.size())}};
     if (index + 1 == ci_.groups.size()) return group;
     if (ci_.attention.has_value()) {
-      group.attention.emplace(Normed<CiAttention>{
+      group.attention.emplace(NormedInput<CiAttention>{
           gain("attention"),
           CiAttention(tensors, name + ".attention", *ci_.attention)});
     }
-    group.transition.emplace(
-        Normed<StoredMlp>{gain("transition"),
-                          LoadMlp(tensors, name + ".transition",
-                                  ci_.transition_hidden.has_value() ? 1 : 0)});
+    group.transition.emplace(NormedInput<StoredMlp>{
+        gain("transition"),
+        LoadMlp(tensors, name + ".transition",
+                ci_.transition_hidden.has_value() ? 1 : 0)});
     return group;
   }
 
   const CiSpec ci_;
   const std::vector<DecomposedModule> modules_;
-  std::vector<Group> groups_ = {};
+  std::vector<ResidualGroup> groups_ = {};
 };
 
 }  // namespace

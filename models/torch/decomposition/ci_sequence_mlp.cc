@@ -10,7 +10,7 @@
 namespace spar::models {
 namespace {
 
-struct Member {
+struct SequenceMember {
   int64_t num_components = 0;
   at::Tensor relative = {};     // [2R + 1] or [2R + 1, K]
   at::Tensor from_values = {};  // first layer's columns of y, [C * h, M]
@@ -66,11 +66,11 @@ class CiSequenceMlp final : public CiFunction {
   }
 
  private:
-  Member LoadMember(const StoredTensors& tensors,
-                    const DecomposedModule& module,
-                    const CiSpec& ci) const {
+  SequenceMember LoadMember(const StoredTensors& tensors,
+                            const DecomposedModule& module,
+                            const CiSpec& ci) const {
     const std::string prefix = "ci." + module.name;
-    Member member;
+    SequenceMember member;
     member.num_components = module.num_components;
     member.relative = tensors.Vector(prefix + ".attention.relative");
     member.from_values = tensors.Matrix(prefix + ".layers.0.weight")
@@ -131,7 +131,7 @@ class CiSequenceMlp final : public CiFunction {
     return at::cat(mixed);
   }
 
-  at::Tensor Apply(const Member& member,
+  at::Tensor Apply(const SequenceMember& member,
                    const at::Tensor& y,
                    const at::Tensor& from_input) const {
     const at::Tensor weight = Widened(member.from_values).t();
@@ -145,7 +145,7 @@ class CiSequenceMlp final : public CiFunction {
   }
 
   const CiRelativeAttention head_;
-  std::vector<Member> members_ = {};
+  std::vector<SequenceMember> members_ = {};
   StreamMaps maps_ = {};
   int widest_ = 1;
 };

@@ -26,8 +26,8 @@ void EndedRows::Begin() {
     logits.push_back(row.logits);
     seeds.push_back(StepSeed(row.row.key, row.steps, kReadingUse));
   }
-  batch_ =
-      std::make_unique<RowBatch>(subject_, std::move(batch), Listing::kAlive);
+  batch_ = std::make_unique<RowBatch>(subject_, std::move(batch),
+                                      RowListing::kAlive);
   batch_->KeepFactors();
   lower_ = LowerSigmoid(subject_.sigmoid, subject_.sampling, at::cat(logits));
   if (request_.adversary.has_value()) {

@@ -69,10 +69,11 @@ void Optimisation::Arrange() {
                                      rows.begin() + static_cast<long>(last));
     Part part{.first_node = first_node};
     if (masked && stochastic) {
-      part.all = std::make_unique<RowBatch>(subject_, some, Listing::kAll);
+      part.all = std::make_unique<RowBatch>(subject_, some, RowListing::kAll);
     }
     if ((masked && !stochastic) || request_.adversary.has_value()) {
-      part.alive = std::make_unique<RowBatch>(subject_, some, Listing::kAlive);
+      part.alive =
+          std::make_unique<RowBatch>(subject_, some, RowListing::kAlive);
       factor_bytes += part.alive->FactorBytes();
       if (factor_bytes <= limits_.max_factor_bytes) part.alive->KeepFactors();
     }

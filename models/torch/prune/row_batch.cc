@@ -31,7 +31,7 @@ at::Tensor Longs(const std::vector<int64_t>& values, at::Device device) {
 
 RowBatch::RowBatch(const PruneSubject& subject,
                    std::vector<PruneRow> rows,
-                   Listing listing)
+                   RowListing listing)
     : decomposed_(*subject.decomposed),
       sampling_(subject.sampling),
       rows_(std::move(rows)),
@@ -42,7 +42,7 @@ RowBatch::RowBatch(const PruneSubject& subject,
   List(listing);
 }
 
-void RowBatch::List(Listing listing) {
+void RowBatch::List(RowListing listing) {
   const at::Device device = decomposed_.decoder().device;
   const size_t num_modules = decomposed_.modules().size();
   std::vector<std::vector<int64_t>> columns(num_modules);
@@ -50,7 +50,7 @@ void RowBatch::List(Listing listing) {
     std::vector<int64_t>& column =
         columns[m];  // of each subcomponent; -1: none
     column.assign(decomposed_.modules()[m].module.num_components,
-                  listing == Listing::kAll ? 0 : -1);
+                  listing == RowListing::kAll ? 0 : -1);
     for (const PruneRow& row : rows_) {
       const PromptNodes& nodes = *row.nodes;
       for (int64_t n = nodes.begin[m]; n < nodes.begin[m + 1]; ++n) {
@@ -65,7 +65,7 @@ void RowBatch::List(Listing listing) {
     }
     Listed listed{.count = static_cast<int64_t>(ids.size()),
                   .first = num_entries_};
-    if (listing == Listing::kAlive) listed.ids = Longs(ids, device);
+    if (listing == RowListing::kAlive) listed.ids = Longs(ids, device);
     num_entries_ += listed.count * num_tokens_;
     listed_.push_back(std::move(listed));
   }
@@ -87,7 +87,7 @@ void RowBatch::List(Listing listing) {
 }
 
 int64_t RowBatch::FactorBytes() const {
-  if (listing_ == Listing::kAll) return 0;
+  if (listing_ == RowListing::kAll) return 0;
   int64_t numbers = 0;
   for (size_t m = 0; m < listed_.size(); ++m) {
     const DecomposedModule& module = decomposed_.modules()[m].module;
@@ -110,7 +110,7 @@ std::vector<ComponentModule> RowBatch::Gathered() const {
 }
 
 void RowBatch::KeepFactors() {
-  if (listing_ == Listing::kAll || kept_ != nullptr) return;
+  if (listing_ == RowListing::kAll || kept_ != nullptr) return;
   const c10::AutoGradMode no_gradients(false);
   kept_ =
       std::make_unique<DecomposedDecoder>(decomposed_.decoder(), Gathered());
@@ -174,7 +174,7 @@ at::Tensor RowBatch::Run(const std::vector<at::Tensor>& values,
   DecomposedDecoder* decomposed = &decomposed_;
   if (kept_ != nullptr) {
     decomposed = kept_.get();
-  } else if (listing_ == Listing::kAlive) {
+  } else if (listing_ == RowListing::kAlive) {
     made =
         std::make_unique<DecomposedDecoder>(decomposed_.decoder(), Gathered());
     decomposed = made.get();

@@ -17,7 +17,7 @@ namespace spar::models {
 
 // Which subcomponents a batch multiplies: those that have a node in any of its
 // rows, or all.
-enum class Listing { kAlive, kAll };
+enum class RowListing { kAlive, kAll };
 
 // Masks of everything that is listed, beneath those of the nodes.
 struct Background {
@@ -31,7 +31,7 @@ class RowBatch {
  public:
   RowBatch(const PruneSubject& subject,
            std::vector<PruneRow> rows,
-           Listing listing);
+           RowListing listing);
 
   int64_t num_nodes() const { return places_.numel(); }
   const std::vector<PruneRow>& rows() const { return rows_; }
@@ -67,7 +67,7 @@ class RowBatch {
     int64_t first = 0;  // entry
   };
 
-  void List(Listing listing);
+  void List(RowListing listing);
   std::vector<ComponentModule> Gathered() const;
   at::Tensor Entries(const at::Tensor& masks,
                      const Background* background) const;
@@ -85,7 +85,7 @@ class RowBatch {
   at::Tensor places_ = {};  // entry of each node, long
   // Of the listed alone; null: made for each run, or all are listed.
   std::unique_ptr<DecomposedDecoder> kept_ = nullptr;
-  const Listing listing_;
+  const RowListing listing_;
 };
 
 // What one row of a batch needs, forth and back, generously.
