@@ -26,15 +26,28 @@ function(spar_executable name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} spar_warnings)
 endfunction()
 
-# spar_test(NAME SOURCES a.cc ... LINK lib ... [ENVIRONMENT K=V ...]): one
-# GoogleTest binary, registered as one ctest.
+# spar_test(NAME SOURCES a.cc ... LINK lib ... [ENVIRONMENT K=V ...] [COST SECONDS]
+#           [SANITIZED_FILTER FILTER]): one GoogleTest binary, registered as one
+# ctest. Nobody includes a test, so its files are compiled as one, and cheaply.
+# COST: its seconds, where they are many: the longest tests start first.
+# SANITIZED_FILTER: the GoogleTest filter of builds with sanitizers, for suites
+# that repeat the same code over shapes; the release build runs all of them.
 function(spar_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINK;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(ARG "" "COST;SANITIZED_FILTER" "SOURCES;LINK;ENVIRONMENT" ${ARGN})
   find_package(GTest REQUIRED)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} spar_warnings GTest::gmock GTest::gtest_main)
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ON
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "OMP_NUM_THREADS=1;${ARG_ENVIRONMENT}")
+  set(environment OMP_NUM_THREADS=1 ${ARG_ENVIRONMENT})
+  if(SPAR_SANITIZE AND ARG_SANITIZED_FILTER)
+    list(APPEND environment "GTEST_FILTER=${ARG_SANITIZED_FILTER}")
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${environment}")
+  if(ARG_COST)
+    set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
+  endif()
 endfunction()

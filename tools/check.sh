@@ -6,7 +6,7 @@
 #   tsan      the thread sanitizer's build and its tests
 #   asan      clang's build with the address and undefined-behaviour sanitizers,
 #             lock annotations as errors, and its tests
-#   tidy      clang-tidy over that build
+#   tidy      clang-tidy, file by file
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=${JOBS:-$(nproc)}
@@ -47,8 +47,9 @@ check_asan() {
 }
 
 check_tidy() {
-  [ -r build/asan/gen/spar/v1/model_service.pb.h ] || build asan
-  tools/tidy.sh build/asan
+  configure clang
+  cmake --build build/clang --target spar_proto_sources
+  tools/tidy.sh build/clang
 }
 
 mkdir -p build

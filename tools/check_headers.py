@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Proves that every header compiles alone.
 
-A header that a built source file includes before anything else has been
-compiled alone by the build. Every other one is compiled here, with the flags of
-a source file of its folder.
+A header that a source file, compiled by itself, includes before anything else
+has been compiled alone by the build. Every other one is compiled here, with the
+flags of a source file of its folder.
 
 Usage: check_headers.py BUILD_FOLDER (one that has a compile_commands.json)
 """
@@ -38,6 +38,14 @@ def included_first(build: pathlib.Path) -> set:
     return first
 
 
+def folder_of(source: pathlib.Path, build: pathlib.Path) -> pathlib.Path:
+    """The source's folder; of many files compiled as one, theirs."""
+    if source.parent.name != "Unity":
+        return source.parent
+    inside = source.relative_to(build.resolve()).parts
+    return ROOT.joinpath(*inside[:inside.index("CMakeFiles")])
+
+
 def flags_by_folder(build: pathlib.Path) -> dict:
     """Folder -> (compiler and flags, working folder) of one of its sources."""
     flags = {}
@@ -52,7 +60,7 @@ def flags_by_folder(build: pathlib.Path) -> dict:
                 skip = word in ("-o", "-c")
                 continue
             kept.append(word)
-        flags.setdefault(source.parent, (kept, entry["directory"]))
+        flags.setdefault(folder_of(source, build), (kept, entry["directory"]))
     return flags
 
 
