@@ -19,10 +19,10 @@ models::Row RowOf(int num_positions) {
   return row;
 }
 
-Request RequestOf(ClientId client,
-                  int num_rows,
-                  Sharing sharing = Sharing::kShared,
-                  int num_positions = 1) {
+Request QueuedRequest(ClientId client,
+                      int num_rows,
+                      Sharing sharing = Sharing::kShared,
+                      int num_positions = 1) {
   Request request;
   request.client = client;
   request.ticket = client;
@@ -42,7 +42,7 @@ std::map<ClientId, int> RowsByClient(const Batch& batch) {
 TEST(BatchQueue, FlushesAtOnceWhenEveryLiveSearchHasAsked) {
   BatchQueue queue(64, microseconds(200));
   queue.Add(1);
-  queue.Push(RequestOf(1, 3), kStart);
+  queue.Push(QueuedRequest(1, 3), kStart);
   const std::optional<Batch> batch = queue.Take(kStart);
   ASSERT_TRUE(batch.has_value());
   EXPECT_EQ(batch->reason, FlushReason::kIdle);
@@ -53,7 +53,7 @@ TEST(BatchQueue, WaitsForTheWindowWhileASearchMayStillAsk) {
   BatchQueue queue(64, microseconds(200));
   queue.Add(1);
   queue.Add(2);
-  queue.Push(RequestOf(1, 3), kStart);
+  queue.Push(QueuedRequest(1, 3), kStart);
   EXPECT_FALSE(queue.Take(kStart + microseconds(199)).has_value());
   EXPECT_EQ(queue.NextTime(), kStart + microseconds(200));
   const std::optional<Batch> batch = queue.Take(kStart + microseconds(200));
@@ -66,9 +66,9 @@ TEST(BatchQueue, SendsAFullBatchWithoutWaiting) {
   queue.Add(1);
   queue.Add(2);
   queue.Add(3);
-  queue.Push(RequestOf(1, 5), kStart);
+  queue.Push(QueuedRequest(1, 5), kStart);
   EXPECT_FALSE(queue.Take(kStart).has_value());
-  queue.Push(RequestOf(2, 5), kStart);
+  queue.Push(QueuedRequest(2, 5), kStart);
   const std::optional<Batch> batch = queue.Take(kStart);
   ASSERT_TRUE(batch.has_value());
   EXPECT_EQ(batch->reason, FlushReason::kFull);
@@ -79,8 +79,8 @@ TEST(BatchQueue, AHugeRoundDoesNotStarveASmallOne) {
   BatchQueue queue(64, microseconds(200));
   queue.Add(1);
   queue.Add(2);
-  queue.Push(RequestOf(1, 1000), kStart);
-  queue.Push(RequestOf(2, 10), kStart);
+  queue.Push(QueuedRequest(1, 1000), kStart);
+  queue.Push(QueuedRequest(2, 10), kStart);
   const std::optional<Batch> batch = queue.Take(kStart);
   ASSERT_TRUE(batch.has_value());
   std::map<ClientId, int> rows = RowsByClient(*batch);
@@ -92,8 +92,8 @@ TEST(BatchQueue, SharesByPositionsNotByRows) {
   BatchQueue queue(60, microseconds(200));
   queue.Add(1);
   queue.Add(2);
-  queue.Push(RequestOf(1, 1000, Sharing::kShared, 4), kStart);
-  queue.Push(RequestOf(2, 1000, Sharing::kShared, 1), kStart);
+  queue.Push(QueuedRequest(1, 1000, Sharing::kShared, 4), kStart);
+  queue.Push(QueuedRequest(2, 1000, Sharing::kShared, 1), kStart);
   const std::optional<Batch> batch = queue.Take(kStart);
   ASSERT_TRUE(batch.has_value());
   std::map<ClientId, int> rows = RowsByClient(*batch);
@@ -106,11 +106,11 @@ TEST(BatchQueue, WaitingEarnsNoCredit) {
   queue.Add(1);
   queue.Add(2);
   for (int i = 0; i < 20; ++i) {
-    queue.Push(RequestOf(1, 10), kStart);
+    queue.Push(QueuedRequest(1, 10), kStart);
     ASSERT_TRUE(queue.Take(kStart).has_value());
   }
-  queue.Push(RequestOf(1, 100), kStart);
-  queue.Push(RequestOf(2, 100), kStart);
+  queue.Push(QueuedRequest(1, 100), kStart);
+  queue.Push(QueuedRequest(2, 100), kStart);
   ASSERT_TRUE(queue.Take(kStart).has_value());
   std::map<ClientId, int> rows = RowsByClient(*queue.Take(kStart));
   EXPECT_EQ(rows[1], 5);
@@ -121,8 +121,8 @@ TEST(BatchQueue, ARequestApartSharesWithNobody) {
   BatchQueue queue(64, microseconds(200));
   queue.Add(1);
   queue.Add(2);
-  queue.Push(RequestOf(1, 70, Sharing::kApart), kStart);
-  queue.Push(RequestOf(2, 5), kStart);
+  queue.Push(QueuedRequest(1, 70, Sharing::kApart), kStart);
+  queue.Push(QueuedRequest(2, 5), kStart);
   int apart = 0;
   for (int i = 0; i < 3; ++i) {
     const std::optional<Batch> batch = queue.Take(kStart);
@@ -138,7 +138,7 @@ TEST(BatchQueue, ARequestApartSharesWithNobody) {
 TEST(BatchQueue, ARowAloneIsABatch) {
   BatchQueue queue(64, microseconds(200));
   queue.Add(1);
-  queue.Push(RequestOf(1, 3, Sharing::kAlone), kStart);
+  queue.Push(QueuedRequest(1, 3, Sharing::kAlone), kStart);
   for (int i = 0; i < 3; ++i) {
     const std::optional<Batch> batch = queue.Take(kStart);
     ASSERT_TRUE(batch.has_value());
@@ -151,10 +151,10 @@ TEST(BatchQueue, DropsTheRowsOfARemovedClient) {
   BatchQueue queue(4, microseconds(200));
   queue.Add(1);
   queue.Add(2);
-  queue.Push(RequestOf(1, 6), kStart);
+  queue.Push(QueuedRequest(1, 6), kStart);
   const std::optional<Batch> first = queue.Take(kStart);
   ASSERT_TRUE(first.has_value());
-  queue.Push(RequestOf(2, 2), kStart);
+  queue.Push(QueuedRequest(2, 2), kStart);
   queue.Remove(1);
   EXPECT_TRUE(first->pieces.front().round->dropped);
   std::map<ClientId, int> rows = RowsByClient(*queue.Take(kStart));
@@ -166,7 +166,7 @@ TEST(BatchQueue, DropsTheRowsOfARemovedClient) {
 TEST(BatchQueue, TasksTakeTurnsWithRows) {
   BatchQueue queue(2, microseconds(200));
   queue.Add(1);
-  queue.Push(RequestOf(1, 100), kStart);
+  queue.Push(QueuedRequest(1, 100), kStart);
   queue.PushTask(-1, 4, [](models::Backend&) {});
   queue.PushTask(-1, 4, [](models::Backend&) {});
   std::string order;
