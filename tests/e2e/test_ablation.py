@@ -39,7 +39,7 @@ def test_a_sweep_agrees_with_an_independent_model(client, queries):
     for row, unit in enumerate(off):
         masks[row + 1, unit] = False
     kept = np.tile(np.arange(len(tokens)), (len(masks), 1))
-    logits = model.restricted_logits(np.array(tokens)[kept], kept, masks)
+    logits = model.restricted_logits(np.array(tokens)[kept], kept, masks).numpy()
     target = start.baseline[0].target.id
     for row, exact in zip(rows, logits, strict=True):
         others = np.delete(exact, target)

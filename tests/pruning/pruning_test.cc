@@ -354,11 +354,35 @@ TEST_F(PruneDoorTest, APromptWithoutNodesIsAnswered) {
   }
 }
 
-TEST(FakeBackendPruneTest, SaysThatItPrunesNothing) {
-  FakeBackend backend;
-  const auto refused = backend.Prune(SmallRequest());
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(base::DetailOf(refused.status())->reason, "NO_PRUNING");
+// The toy's rule: what is left is more important than the price.
+TEST(FakeBackendPruneTest, KeepsWhatIsWorthItsPrice) {
+  FakeBackend backend({.decompositions = {"d"}});
+  PruneRequest request = SmallRequest();
+  request.coefficients = {0.2, 0.6};
+  auto pruning = backend.Prune(request);
+  ASSERT_TRUE(pruning.ok()) << pruning.status();
+  const std::vector<PrunedRow> rows = RunPruning(**pruning);
+  ASSERT_EQ(rows.size(), 8u);
+  for (const PrunedRow& row : rows) {
+    const PrunePrompt& prompt = request.prompts[row.prompt];
+    const auto length = static_cast<size_t>(prompt.position == kLastPosition
+                                                ? std::ssize(prompt.tokens)
+                                                : prompt.position + 1);
+    const std::vector<TokenId> tokens(prompt.tokens.begin(),
+                                      prompt.tokens.begin() + length);
+    const auto importances = backend.Importances(
+        "d", std::vector<std::vector<TokenId>>(1, tokens),
+        {.threshold = request.coefficients[row.coefficient]});
+    size_t worth = 0;
+    for (const ModuleImportances& module : importances->front().modules) {
+      worth += module.component.size();
+    }
+    EXPECT_EQ(row.nodes.size(), worth);
+    EXPECT_GT(row.num_parameters, std::ssize(row.nodes));
+    EXPECT_EQ(row.steps, request.steps);
+    EXPECT_NEAR(row.rounded.probability, std::exp(-row.rounded.cross_entropy),
+                1e-9);
+  }
 }
 
 }  // namespace
