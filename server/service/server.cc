@@ -101,9 +101,10 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
   return server_->InProcessChannel(grpc::ChannelArguments());
 }
 
+// Who reads NOT_SERVING is refused from then on.
 void Server::Drain() {
-  SetHealth(false);
   ledger_.Drain();
+  SetHealth(false);
 }
 
 void Server::SetHealth(bool serving) {

@@ -2,10 +2,10 @@
 
 Run as: model_parity_test.py PATH_OF_spar_forward_probe
 
-The truth is transformers (client/python/spar/exact_transformers.py), or numpy
-for the families it does not know. Positions are removed from it by leaving
-their tokens out and passing the ids and the mask; Spar's checker masks keys
-instead, so two methods meet here.
+The truth is transformers (client/python/spar/exact_transformers.py), or
+exact_simple.py for the families it does not know. Positions are removed from it
+by leaving their tokens out and passing the ids and the mask; Spar's checker
+masks keys instead, so two methods meet here.
 """
 
 import json
@@ -94,9 +94,10 @@ def _true_logits(model, row, mean):
         ids = np.arange(len(ids))
     masks = np.ones((1, model.num_units))
     masks[:, row["off"]] = 0
-    return model.restricted_logits(
+    logits = model.restricted_logits(
         tokens[None], ids[None], masks, mean if row["reference"] == "mean" else None
-    )[0]
+    )
+    return logits[0].numpy()
 
 
 class Case:
@@ -149,7 +150,7 @@ every_model = pytest.mark.parametrize("case", list(zoo.ZOO), indirect=True)
 def test_server_logits_at_every_position(case):
     for tokens, answer in zip(case.prompts, case.answers["predict"], strict=True):
         ids = np.arange(len(tokens))[None]
-        true = case.model.run(np.array([tokens]), ids, every_position=True)[0]
+        true = case.model.run([tokens], ids, every_position=True)[0].numpy()
         error = np.abs(np.array(answer) - true).max() / np.abs(true).max()
         assert error < SERVER, f"{len(tokens)} tokens"
 

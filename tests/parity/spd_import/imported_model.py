@@ -1,13 +1,12 @@
 """An imported snapshot folder in float64, with its modules' inputs in reach.
 
-Families of spd run in numpy (client/python/spar/exact_simple.py), others in
+Families of spd run in client/python/spar/exact_simple.py, others in
 transformers.
 """
 
 import json
 import pathlib
 
-import numpy as np
 import torch
 import transformers
 
@@ -15,32 +14,30 @@ from numpy_decomposition import read_tensors
 from spar.exact_simple import FAMILIES, SimpleModel
 
 
-class _Hooked(SimpleModel):
+class _OfSpd:
     """replace: from a path and its input to an output, or to None."""
 
     embedding = "wte"
 
     def __init__(self, config, weights):
-        super().__init__(config, weights)
-        self._table = weights["wte.weight"]
+        self._model = SimpleModel(config, weights)
         self.inputs, self.replace = {}, None
-        weights = {"lm_head.weight": self._table, **weights, "wte.weight": self}
-        self._weights = weights
+        matrices = [name for name, weight in weights.items() if weight.ndim == 2]
+        others = ("wpe.weight", "lm_head.weight")
+        self._model.watch(
+            [name.removesuffix(".weight") for name in matrices if name not in others]
+        )
 
-    def __getitem__(self, tokens):
-        """A look-up in the embedding; tokens: [1, position]."""
-        self.inputs["wte"] = tokens[0]
-        other = self.replace and self.replace("wte", tokens[0])
-        return self._table[tokens] if other is None else other[None]
-
-    def _linear(self, name, x):
-        self.inputs[name] = x[0]
-        other = self.replace and self.replace(name, x[0])
-        return super()._linear(name, x) if other is None else other[None]
+    def _hook(self, path, x, output):
+        x = x[0].numpy()
+        self.inputs[path] = x
+        other = self.replace and self.replace(path, x)
+        return output if other is None else torch.from_numpy(other)[None]
 
     def logits(self, tokens):
-        positions = np.arange(len(tokens))[None]
-        return self.run(np.array([tokens]), positions, every_position=True)[0]
+        positions = [list(range(len(tokens)))]
+        logits = self._model.run([tokens], positions, None, True, self._hook)
+        return logits[0].numpy()
 
 
 class _OfTransformers:
@@ -75,7 +72,7 @@ class ImportedModel:
         self.config = json.loads((folder / "config.json").read_text())
         self.tensors = read_tensors(folder / "model.safetensors")
         if self.config["model_type"] in FAMILIES:
-            self._runner = _Hooked(self.config, self.tensors)
+            self._runner = _OfSpd(self.config, self.tensors)
         else:
             self._runner = _OfTransformers(folder)
         self.embedding = self._runner.embedding
