@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/option_words.h"
+#include "client/unit_schemes.h"
 #include <google/protobuf/util/time_util.h>
 
 namespace spar::client {
@@ -113,14 +114,7 @@ void AddBudgets(CLI::App& app,
 void AddSearchOptions(CLI::App& app, v1::CrystallizeOptions& options) {
   AddKind(app, options, "grounded (default) or sufficient");
   AddUnits(
-      app, options,
-      {{"head", v1::UNIT_SCHEME_HEAD},
-       {"neuron", v1::UNIT_SCHEME_NEURON},
-       {"head+neuron", v1::UNIT_SCHEME_HEAD_AND_NEURON},
-       {"subcomponent", v1::UNIT_SCHEME_SUBCOMPONENT},
-       {"subcomponent+delta", v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA},
-       {"node", v1::UNIT_SCHEME_NODE},
-       {"node+delta", v1::UNIT_SCHEME_NODE_AND_DELTA}},
+      app, options, UnitSchemeWords(),
       "head, neuron or head+neuron (default); of a decomposition subcomponent "
       "or node (a subcomponent at a position), or these with +delta");
   app.add_option_function<std::string>(

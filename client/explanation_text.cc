@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/module_map.h"
+#include "client/named_line.h"
 #include "client/text.h"
 #include "client/unit_map.h"
 
@@ -14,8 +15,6 @@
 
 namespace spar::client {
 namespace {
-
-constexpr int kLabelColumns = 11;
 
 using Tokens = google::protobuf::RepeatedPtrField<v1::Token>;
 
@@ -54,16 +53,6 @@ std::string Named(const v1::Token& token) {
   return Quoted(text);
 }
 
-std::string Label(std::string_view name, const Style& style) {
-  return Paint(style, Tone::kDim, Padded(name, kLabelColumns));
-}
-
-std::string Row(std::string_view name,
-                std::string_view value,
-                const Style& style) {
-  return base::Cat(Label(name, style), value, "\n");
-}
-
 // Words of a sentence behind a label.
 std::string Sentence(std::string_view name,
                      std::string_view sentence,
@@ -76,7 +65,7 @@ std::string Sentence(std::string_view name,
     if (!word.empty()) words.push_back({word, Width(word), true});
     start = end + 1;
   }
-  return Row(name, Wrapped(words, kLabelColumns, style.columns), style);
+  return NamedLine(name, Wrapped(words, kNameColumns, style.columns), style);
 }
 
 std::string Share(const v1::Estimate& estimate, std::string_view of_what) {
@@ -139,7 +128,7 @@ std::string PositionList(const v1::Explanation& explanation,
             : "");
     pieces.push_back({text, Width(text), true});
   }
-  return Wrapped(pieces, kLabelColumns, style.columns);
+  return Wrapped(pieces, kNameColumns, style.columns);
 }
 
 std::string Margins(const v1::Explanation& explanation) {
@@ -162,7 +151,7 @@ std::string Curve(const v1::Explanation& explanation, const Style& style) {
                                        Signed(point.margin()), ";");
     pieces.push_back({text, Width(text), true});
   }
-  return Wrapped(pieces, kLabelColumns, style.columns);
+  return Wrapped(pieces, kNameColumns, style.columns);
 }
 
 std::string Steps(int count) {
@@ -265,12 +254,13 @@ std::string FormatExplanation(const v1::Explanation& explanation,
                               const v1::Model& model,
                               const Style& style) {
   std::string text = "\n";
-  text += Row("prompt", FormatPrompt(explanation, kLabelColumns, style), style);
-  text += Row("verdict",
-              base::Cat(Paint(style, ToneOf(explanation),
-                              VerdictName(explanation.verdict())),
-                        "  ", VerdictSentence(explanation)),
-              style);
+  text += NamedLine("prompt", FormatPrompt(explanation, kNameColumns, style),
+                    style);
+  text += NamedLine("verdict",
+                    base::Cat(Paint(style, ToneOf(explanation),
+                                    VerdictName(explanation.verdict())),
+                              "  ", VerdictSentence(explanation)),
+                    style);
   if (!explanation.units().empty()) {
     const bool of_modules = !explanation.units(0).module().empty();
     text += base::Cat(
@@ -282,7 +272,7 @@ std::string FormatExplanation(const v1::Explanation& explanation,
         "\n");
   }
   if (explanation.kept_unit_count() > 0) {
-    text += Row(
+    text += NamedLine(
         "units",
         base::Cat(WithCommas(explanation.kept_unit_count()), " of ",
                   WithCommas(explanation.unit_count()), ", holding ",
@@ -290,11 +280,11 @@ std::string FormatExplanation(const v1::Explanation& explanation,
         style);
   }
   if (!explanation.positions().empty()) {
-    text += Row("positions", PositionList(explanation, style), style);
+    text += NamedLine("positions", PositionList(explanation, style), style);
   }
-  text += Row("margin", Margins(explanation), style);
+  text += NamedLine("margin", Margins(explanation), style);
   if (!explanation.margin_curve().empty()) {
-    text += Row("kept share", Curve(explanation, style), style);
+    text += NamedLine("kept share", Curve(explanation, style), style);
   }
   if (explanation.has_complement_margin()) {
     text +=
@@ -304,17 +294,17 @@ std::string FormatExplanation(const v1::Explanation& explanation,
     text += Sentence("attack", AttackSentence(explanation.robustness()), style);
   }
   if (!explanation.positions().empty()) {
-    text +=
-        Row("precision",
-            Share(explanation.precision(), "prompts that agree on T"), style);
-    text +=
-        Row("contrast",
-            Share(explanation.contrast(), "prompts that say otherwise"), style);
+    text += NamedLine("precision",
+                      Share(explanation.precision(), "prompts that agree on T"),
+                      style);
+    text += NamedLine(
+        "contrast", Share(explanation.contrast(), "prompts that say otherwise"),
+        style);
   }
   if (!explanation.remark().empty()) {
     text += Sentence("remark", explanation.remark(), style);
   }
-  text += Row("effort", EffortText(explanation.effort()), style);
+  text += NamedLine("effort", EffortText(explanation.effort()), style);
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "client/module_map.h"
+#include "client/named_line.h"
 #include "client/pruned_rows.h"
 #include "client/text.h"
 
@@ -12,7 +13,6 @@
 namespace spar::client {
 namespace {
 
-constexpr int kNameColumns = 11;
 constexpr int kRowColumns = 6;
 constexpr int kPriceColumns = 13;
 constexpr int kFigureColumns = 9;
@@ -23,13 +23,6 @@ constexpr int kMostBarColumns = 12;
 // bar.
 constexpr int kPlainColumns = kRowColumns + kPriceColumns + 5 * kFigureColumns +
                               kMarkColumns + kCertifiedColumns + 2;
-
-std::string NamedLine(std::string_view name,
-                      std::string_view value,
-                      const Style& style) {
-  return base::Cat(Paint(style, Tone::kDim, Padded(name, kNameColumns)), value,
-                   "\n");
-}
 
 // A bar of a share in [0, 1], padded to `columns`; the least that can be seen
 // of what is not 0.

@@ -1,7 +1,6 @@
 #include "client/saved_set.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "client/json_lines.h"
@@ -50,14 +49,6 @@ absl::Status ForEachLine(std::string_view text, const Take& take) {
 
 // The scheme that a certificate names.
 v1::UnitScheme SchemeOf(const v1::Certificate& certificate) {
-  static const std::map<std::string, v1::UnitScheme> kSchemes = {
-      {"head", v1::UNIT_SCHEME_HEAD},
-      {"neuron", v1::UNIT_SCHEME_NEURON},
-      {"head+neuron", v1::UNIT_SCHEME_HEAD_AND_NEURON},
-      {"subcomponent", v1::UNIT_SCHEME_SUBCOMPONENT},
-      {"subcomponent+delta", v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA},
-      {"node", v1::UNIT_SCHEME_NODE},
-      {"node+delta", v1::UNIT_SCHEME_NODE_AND_DELTA}};
   google::protobuf::Struct content;
   if (!IsJson(certificate.canonical_json(), &content)) {
     return v1::UNIT_SCHEME_UNSPECIFIED;
@@ -65,8 +56,9 @@ v1::UnitScheme SchemeOf(const v1::Certificate& certificate) {
   const auto& fields = content.fields();
   const auto named = fields.find("unit_scheme");
   if (named == fields.end()) return v1::UNIT_SCHEME_UNSPECIFIED;
-  const auto found = kSchemes.find(named->second.string_value());
-  return found == kSchemes.end() ? v1::UNIT_SCHEME_UNSPECIFIED : found->second;
+  const auto found = UnitSchemeWords().find(named->second.string_value());
+  return found == UnitSchemeWords().end() ? v1::UNIT_SCHEME_UNSPECIFIED
+                                          : found->second;
 }
 
 absl::StatusOr<UnitSpace> SpaceOf(const v1::Explanation& explanation,
@@ -187,19 +179,6 @@ absl::StatusOr<SavedSet> ReadSearch(std::string_view text,
 }
 
 }  // namespace
-
-UnitSpace SpaceOf(v1::UnitScheme scheme) {
-  switch (scheme) {
-    case v1::UNIT_SCHEME_SUBCOMPONENT:
-    case v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA:
-      return UnitSpace::kSubcomponents;
-    case v1::UNIT_SCHEME_NODE:
-    case v1::UNIT_SCHEME_NODE_AND_DELTA:
-      return UnitSpace::kNodes;
-    default:
-      return UnitSpace::kHeadsAndNeurons;
-  }
-}
 
 absl::StatusOr<SavedSet> ReadSavedSet(std::string_view text,
                                       const SetChoice& choice) {

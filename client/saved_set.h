@@ -10,16 +10,11 @@
 
 #include "absl/status/statusor.h"
 #include "client/prune_answer.h"
+#include "client/unit_schemes.h"
 
 #include "spar/v1/explanation_service.pb.h"
 
 namespace spar::client {
-
-// Units of different spaces are numbered differently (docs/certificate.md).
-enum class UnitSpace { kHeadsAndNeurons, kSubcomponents, kNodes };
-
-// The space that a scheme belongs to; UNSPECIFIED stands for its default.
-UnitSpace SpaceOf(v1::UnitScheme scheme);
 
 struct SavedSet {
   UnitSpace space = UnitSpace::kHeadsAndNeurons;

@@ -130,11 +130,6 @@ absl::StatusOr<int32_t> IdOf(const v1::Unit& unit,
                  unit.index(), "@", unit.position());
 }
 
-bool HasDeltas(v1::UnitScheme scheme) {
-  return scheme == v1::UNIT_SCHEME_SUBCOMPONENT_AND_DELTA ||
-         scheme == v1::UNIT_SCHEME_NODE_AND_DELTA;
-}
-
 }  // namespace
 
 absl::Status CheckParts(const SavedSet& set, const SetParts& parts) {

@@ -152,66 +152,41 @@ class ExplainerImpl final : public Explainer {
 
   void Ablate(models::AblationRequest request,
               OnAblation on_ablation) override {
-    auto task = std::make_shared<AblationTask>();
-    task->client = PassingClient();
-    task->row_tokens = static_cast<int64_t>(request.tokens.size());
-    const auto once =
-        std::make_shared<Once<OnAblation>>(std::move(on_ablation));
-    batcher_.Run(
-        task->client, task->row_tokens,
-        [request = std::move(request), task, once](models::Backend& backend) {
-          absl::StatusOr<std::unique_ptr<models::Ablation>> ablation =
-              backend.Ablate(request);
-          if (!ablation.ok()) {
-            once->Call(ablation.status());
-            return;
-          }
-          task->ablation = *std::move(ablation);
-          once->Call(task);
-        });
+    const int64_t cost = static_cast<int64_t>(request.tokens.size());
+    MakeTask<models::Ablation>(
+        cost,
+        [request = std::move(request)](models::Backend& backend) {
+          return backend.Ablate(request);
+        },
+        std::move(on_ablation));
   }
 
   void NextRows(std::shared_ptr<AblationTask> task,
                 int max_rows,
                 OnAblationRows on_rows) override {
-    const int64_t client = task->client;
-    const int64_t cost = task->row_tokens * max_rows;
-    const auto once =
-        std::make_shared<Once<OnAblationRows>>(std::move(on_rows));
-    batcher_.Run(client, cost,
-                 [task = std::move(task), max_rows, once](models::Backend&) {
-                   once->Call(task->ablation->Next(max_rows));
-                 });
+    const int64_t cost = task->cost * max_rows;
+    StepTask(
+        std::move(task), cost,
+        [max_rows](models::Ablation& work) { return work.Next(max_rows); },
+        std::move(on_rows));
   }
 
   void Prune(models::PruneRequest request, OnPruning on_pruning) override {
-    auto task = std::make_shared<PruningTask>();
-    task->client = PassingClient();
-    task->step_cost = PruningCost(request);
-    const auto once = std::make_shared<Once<OnPruning>>(std::move(on_pruning));
-    batcher_.Run(
-        task->client, task->step_cost,
-        [request = std::move(request), task, once](models::Backend& backend) {
-          absl::StatusOr<std::unique_ptr<models::Pruning>> pruning =
-              backend.Prune(request);
-          if (!pruning.ok()) {
-            once->Call(pruning.status());
-            return;
-          }
-          task->pruning = *std::move(pruning);
-          once->Call(task);
-        });
+    const int64_t cost = PruningCost(request);
+    MakeTask<models::Pruning>(
+        cost,
+        [request = std::move(request)](models::Backend& backend) {
+          return backend.Prune(request);
+        },
+        std::move(on_pruning));
   }
 
   void NextPruned(std::shared_ptr<PruningTask> task,
                   OnPrunedRows on_rows) override {
-    const int64_t client = task->client;
-    const int64_t cost = task->step_cost;
-    const auto once = std::make_shared<Once<OnPrunedRows>>(std::move(on_rows));
-    batcher_.Run(client, cost,
-                 [task = std::move(task), once](models::Backend&) {
-                   once->Call(task->pruning->Next());
-                 });
+    const int64_t cost = task->cost;
+    StepTask(
+        std::move(task), cost,
+        [](models::Pruning& work) { return work.Next(); }, std::move(on_rows));
   }
 
   std::span<const models::DecompositionInfo> decompositions() const override {
@@ -338,6 +313,40 @@ class ExplainerImpl final : public Explainer {
 
   // Searches count up from 1, callers that pass by count down from -1.
   schedule::ClientId PassingClient() { return -(++last_passing_); }
+
+  // Has `make(backend)` make a task's work, in turn with everyone else's.
+  template <typename Work, typename Make, typename OnTask>
+  void MakeTask(int64_t cost, Make make, OnTask on_task) {
+    auto task = std::make_shared<Task<Work>>();
+    task->client = PassingClient();
+    task->cost = cost;
+    const auto once = std::make_shared<Once<OnTask>>(std::move(on_task));
+    batcher_.Run(
+        task->client, cost,
+        [make = std::move(make), task, once](models::Backend& backend) {
+          absl::StatusOr<std::unique_ptr<Work>> work = make(backend);
+          if (!work.ok()) {
+            once->Call(work.status());
+            return;
+          }
+          task->work = *std::move(work);
+          once->Call(task);
+        });
+  }
+
+  // The answer of `step(work)`, likewise.
+  template <typename Work, typename Step, typename OnAnswer>
+  void StepTask(std::shared_ptr<Task<Work>> task,
+                int64_t cost,
+                Step step,
+                OnAnswer on_answer) {
+    const int64_t client = task->client;
+    const auto once = std::make_shared<Once<OnAnswer>>(std::move(on_answer));
+    batcher_.Run(client, cost,
+                 [task = std::move(task), step, once](models::Backend&) {
+                   once->Call(step(*task->work));
+                 });
+  }
 
   // One row, then the next in turn with everyone else's work.
   void VerifyOn(std::shared_ptr<CertificateCheck> check,

@@ -54,19 +54,15 @@ struct BatchCounters {
   int64_t flushed_idle = 0;  // nothing else could arrive
 };
 
-// An ablation that runs step by step, in turn with everyone else's work.
-struct AblationTask {
-  std::unique_ptr<models::Ablation> ablation = nullptr;
+// Work that runs step by step, in turn with everyone else's.
+template <typename Work>
+struct Task {
+  std::unique_ptr<Work> work = nullptr;
   int64_t client = 0;  // of the batcher
-  int64_t row_tokens = 0;
+  int64_t cost = 0;    // of a row of an ablation, of a step of a pruning
 };
-
-// The same of a pruning.
-struct PruningTask {
-  std::unique_ptr<models::Pruning> pruning = nullptr;
-  int64_t client = 0;
-  int64_t step_cost = 0;
-};
+using AblationTask = Task<models::Ablation>;
+using PruningTask = Task<models::Pruning>;
 
 // Thread-safe. Callbacks run on the explainer's own threads, must not block,
 // and may call back into it. The destructor cancels what is live and joins.

@@ -27,12 +27,14 @@ int RowsPerMessage(const models::AblationRequest& request) {
 
 }  // namespace
 
+AblateCall::AblateCall(CallLedger* ledger)
+    : StreamCall(ledger, kAblateMethod) {}
+
 AblateCall* AblateCall::Make(const ModelRegistry* registry,
                              CallLedger* ledger,
                              const v1::AblateRequest& request) {
   std::shared_ptr<AblateCall> call(new AblateCall(ledger));
-  call->self_ = call;
-  absl::Status status = ledger->Begin(kAblateMethod);
+  absl::Status status = call->Admit(call);
   if (status.ok()) status = call->Begin(*registry, request);
   if (!status.ok()) call->End(status);
   return call.get();
@@ -54,7 +56,7 @@ absl::Status AblateCall::Begin(const ModelRegistry& registry,
   explainer.Ablate(
       context_.request,
       [self =
-           self_](absl::StatusOr<std::shared_ptr<search::AblationTask>> task) {
+           self()](absl::StatusOr<std::shared_ptr<search::AblationTask>> task) {
         self->OnStart(std::move(task));
       });
   return absl::OkStatus();
@@ -67,7 +69,7 @@ void AblateCall::OnStart(
     return;
   }
   task_ = *std::move(task);
-  ToProto(context_, task_->ablation->baseline(), task_->ablation->num_rows(),
+  ToProto(context_, task_->work->baseline(), task_->work->num_rows(),
           response_.mutable_start());
   StartWrite(&response_);
 }
@@ -93,33 +95,22 @@ void AblateCall::OnWriteDone(bool ok) {
 
 void AblateCall::Continue() {
   if (cancelled_) {
-    End(absl::CancelledError("the client cancelled, or its deadline passed"));
+    End(Cancelled());
     return;
   }
-  if (task_->ablation->done()) {
+  if (task_->work->done()) {
     End(absl::OkStatus());
     return;
   }
   context_.model->explainer->NextRows(
       task_, RowsPerMessage(context_.request),
-      [self = self_](absl::StatusOr<std::vector<models::AblationRow>> rows) {
+      [self = self()](absl::StatusOr<std::vector<models::AblationRow>> rows) {
         self->OnRows(std::move(rows));
       });
 }
 
 void AblateCall::OnCancel() {
   cancelled_ = true;
-}
-
-void AblateCall::OnDone() {
-  ledger_->End(kAblateMethod, code_);
-  // Last: may delete *this.
-  std::shared_ptr<AblateCall> self = std::move(self_);
-}
-
-void AblateCall::End(const absl::Status& status) {
-  code_ = static_cast<grpc::StatusCode>(status.code());
-  Finish(ToGrpc(status));
 }
 
 }  // namespace spar::service

@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include <grpcpp/support/server_callback.h>
 
 #include "server/search/explainer.h"
 #include "server/service/ablation_to_proto.h"
 #include "server/service/call_ledger.h"
 #include "server/service/model_registry.h"
+#include "server/service/stream_call.h"
 
 namespace spar::service {
 
@@ -20,7 +20,7 @@ namespace spar::service {
 // queue, and a client that reads slowly slows its own ablation alone.
 //
 // Lives until gRPC is done with it (OnDone) and the worker has let go.
-class AblateCall final : public grpc::ServerWriteReactor<v1::AblateResponse> {
+class AblateCall final : public StreamCall<AblateCall, v1::AblateResponse> {
  public:
   // Answers `request`; owned by gRPC and the worker. `registry` and `ledger`
   // outlive both.
@@ -30,10 +30,9 @@ class AblateCall final : public grpc::ServerWriteReactor<v1::AblateResponse> {
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override;
 
  private:
-  explicit AblateCall(CallLedger* ledger) : ledger_(ledger) {}
+  explicit AblateCall(CallLedger* ledger);
 
   absl::Status Begin(const ModelRegistry& registry,
                      const v1::AblateRequest& request);
@@ -41,16 +40,10 @@ class AblateCall final : public grpc::ServerWriteReactor<v1::AblateResponse> {
   void OnRows(absl::StatusOr<std::vector<models::AblationRow>> rows);
   // Asks for rows, or ends the call where there are no more.
   void Continue();
-  void End(const absl::Status& status);
 
-  CallLedger* const ledger_;
   AblationContext context_;  // constant once the ablation has started
   std::shared_ptr<search::AblationTask> task_;
   std::atomic<bool> cancelled_{false};
-
-  v1::AblateResponse response_;                   // of the one write
-  grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish
-  std::shared_ptr<AblateCall> self_;              // until OnDone
 };
 
 }  // namespace spar::service

@@ -16,12 +16,14 @@ constexpr std::string_view kAttributeMethod =
 
 }  // namespace
 
+AttributeCall::AttributeCall(CallLedger* ledger)
+    : StreamCall(ledger, kAttributeMethod) {}
+
 AttributeCall* AttributeCall::Make(const ModelRegistry* registry,
                                    CallLedger* ledger,
                                    const v1::AttributeRequest& request) {
   std::shared_ptr<AttributeCall> call(new AttributeCall(ledger));
-  call->self_ = call;
-  absl::Status status = ledger->Begin(kAttributeMethod);
+  absl::Status status = call->Admit(call);
   if (status.ok()) status = call->Start(*registry, request);
   if (!status.ok()) call->End(status);
   return call.get();
@@ -31,10 +33,10 @@ absl::Status AttributeCall::Start(const ModelRegistry& registry,
                                   const v1::AttributeRequest& request) {
   ASSIGN_OR_RETURN(model_, registry.Find(request.model(), "model"));
   ASSIGN_OR_RETURN(question_, AttributionFromProto(request, *model_));
-  std::shared_ptr<AttributeCall> self = self_;
   model_->explainer->Attribute(
       question_, stop_.get_token(),
-      [self](absl::StatusOr<std::shared_ptr<const search::Attribution>> graph) {
+      [self = self()](
+          absl::StatusOr<std::shared_ptr<const search::Attribution>> graph) {
         self->OnGraph(std::move(graph));
       });
   return absl::OkStatus();
@@ -60,15 +62,9 @@ void AttributeCall::OnCancel() {
   stop_.request_stop();
 }
 
-void AttributeCall::OnDone() {
-  ledger_->End(kAttributeMethod, code_);
-  // Last: may delete *this.
-  std::shared_ptr<AttributeCall> self = std::move(self_);
-}
-
 void AttributeCall::Advance() {
   if (stop_.stop_requested()) {
-    End(absl::CancelledError("the client cancelled, or its deadline passed"));
+    End(Cancelled());
     return;
   }
   const bool last = messages_->Next(&response_);
@@ -77,11 +73,6 @@ void AttributeCall::Advance() {
   } else {
     StartWrite(&response_);
   }
-}
-
-void AttributeCall::End(const absl::Status& status) {
-  code_ = static_cast<grpc::StatusCode>(status.code());
-  Finish(ToGrpc(status));
 }
 
 }  // namespace spar::service

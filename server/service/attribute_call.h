@@ -6,12 +6,12 @@
 #include <stop_token>
 
 #include "absl/status/statusor.h"
-#include <grpcpp/support/server_callback.h>
 
 #include "base/mutex.h"
 #include "server/service/attribution_to_proto.h"
 #include "server/service/call_ledger.h"
 #include "server/service/model_registry.h"
+#include "server/service/stream_call.h"
 #include "spar/v1/attribution.pb.h"
 
 namespace spar::service {
@@ -21,7 +21,7 @@ namespace spar::service {
 // is made of it, so a slow client costs no queue; how many graphs wait is
 // bounded (TOO_MANY_GRAPHS).
 class AttributeCall final
-    : public grpc::ServerWriteReactor<v1::AttributeResponse> {
+    : public StreamCall<AttributeCall, v1::AttributeResponse> {
  public:
   // Answers `request`; owned by gRPC and the work. `registry` and `ledger`
   // outlive both.
@@ -31,10 +31,9 @@ class AttributeCall final
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override;
 
  private:
-  explicit AttributeCall(CallLedger* ledger) : ledger_(ledger) {}
+  explicit AttributeCall(CallLedger* ledger);
 
   absl::Status Start(const ModelRegistry& registry,
                      const v1::AttributeRequest& request);
@@ -43,17 +42,12 @@ class AttributeCall final
   // Sends what is next. Once the graph is there, each call comes after the one
   // before.
   void Advance();
-  void End(const absl::Status& status);
 
-  CallLedger* const ledger_;
   const ServedModel* model_ = nullptr;    // constant once the work has started
   search::AttributionQuestion question_;  // likewise
   std::stop_source stop_;
 
-  std::optional<AttributionMessages> messages_;   // of the graph
-  v1::AttributeResponse response_;                // of the one write on its way
-  grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish
-  std::shared_ptr<AttributeCall> self_;           // until OnDone
+  std::optional<AttributionMessages> messages_;  // of the graph
 };
 
 }  // namespace spar::service

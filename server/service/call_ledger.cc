@@ -9,9 +9,9 @@ absl::Status CallLedger::Begin(std::string_view method) {
   ++live_by_method_[method];
   ++live_;
   if (!draining_) return absl::OkStatus();
-  const base::ErrorDetail detail{.reason = "DRAINING"};
   return base::Error(absl::StatusCode::kUnavailable,
-                     "the server is stopping and takes no new calls", detail);
+                     "the server is stopping and takes no new calls",
+                     {.reason = "DRAINING"});
 }
 
 void CallLedger::End(std::string_view method, grpc::StatusCode code) {
@@ -19,6 +19,26 @@ void CallLedger::End(std::string_view method, grpc::StatusCode code) {
   base::MutexLock lock(mu_);
   --live_by_method_[method];
   if (--live_ == 0) empty_.NotifyAll();
+}
+
+absl::Status CallLedger::TakePlace(std::string_view method, int max_places) {
+  base::MutexLock lock(mu_);
+  int& taken = taken_by_method_[method];
+  if (taken < max_places) {
+    ++taken;
+    return absl::OkStatus();
+  }
+  return base::Error(
+      absl::StatusCode::kResourceExhausted,
+      base::Cat("the server is answering ", max_places, " calls of ", method,
+                ", as many as it may; ask again later"),
+      {.reason = "TOO_MANY_CALLS",
+       .metadata = {{"max_calls", base::Cat(max_places)}}});
+}
+
+void CallLedger::LeavePlace(std::string_view method) {
+  base::MutexLock lock(mu_);
+  --taken_by_method_[method];
 }
 
 void CallLedger::Drain() {

@@ -28,6 +28,13 @@ class CallLedger {
   absl::Status Begin(std::string_view method);
   void End(std::string_view method, grpc::StatusCode code);
 
+  // Of `max_places` that the calls of a method have to work in:
+  // kResourceExhausted (TOO_MANY_CALLS) when all are taken. Every place taken
+  // is left once, before the client can learn that its call is over: gRPC ends
+  // a call some time after that, when the next may have begun.
+  absl::Status TakePlace(std::string_view method, int max_places);
+  void LeavePlace(std::string_view method);
+
   // Refuses what begins from here on.
   void Drain();
   // False when calls are still in progress at `deadline`.
@@ -43,6 +50,7 @@ class CallLedger {
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   int live_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<std::string_view, int> live_by_method_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string_view, int> taken_by_method_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace spar::service

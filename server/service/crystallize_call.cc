@@ -32,14 +32,17 @@ absl::Status SlowReader(size_t bytes, size_t limit) {
 
 }  // namespace
 
+CrystallizeCall::CrystallizeCall(CallLedger* ledger, size_t max_queued_bytes)
+    : StreamCall(ledger, kCrystallizeMethod),
+      max_queued_bytes_(max_queued_bytes) {}
+
 CrystallizeCall* CrystallizeCall::Make(const ModelRegistry* registry,
                                        CallLedger* ledger,
                                        size_t max_queued_bytes,
                                        const v1::CrystallizeRequest& request) {
   std::shared_ptr<CrystallizeCall> call(
       new CrystallizeCall(ledger, max_queued_bytes));
-  call->self_ = call;
-  absl::Status status = ledger->Begin(kCrystallizeMethod);
+  absl::Status status = call->Admit(call);
   if (status.ok()) status = call->Start(*registry, request);
   if (!status.ok()) call->OnEnd(status);
   return call.get();
@@ -55,13 +58,12 @@ absl::Status CrystallizeCall::Start(const ModelRegistry& registry,
   context_.tokens = question.tokens;
   context_.num_units = context_.units.CountMembers(question.options.scheme);
 
-  std::shared_ptr<CrystallizeCall> self = self_;
   ASSIGN_OR_RETURN(
       const search::SearchId id,
       explainer.Start(
           std::move(question),
-          [self](const search::Event& event) { self->OnEvent(event); },
-          [self](absl::StatusOr<search::Explanation> result) {
+          [self = self()](const search::Event& event) { self->OnEvent(event); },
+          [self = self()](absl::StatusOr<search::Explanation> result) {
             self->OnEnd(std::move(result));
           }));
   bool stop = false;
@@ -111,13 +113,7 @@ void CrystallizeCall::OnWriteDone(bool ok) {
 }
 
 void CrystallizeCall::OnCancel() {
-  Stop(absl::CancelledError("the client cancelled, or its deadline passed"));
-}
-
-void CrystallizeCall::OnDone() {
-  ledger_->End(kCrystallizeMethod, code_);
-  // Last: may delete *this.
-  std::shared_ptr<CrystallizeCall> self = std::move(self_);
+  Stop(Cancelled());
 }
 
 void CrystallizeCall::Stop(const absl::Status& why) {
@@ -162,9 +158,8 @@ void CrystallizeCall::Advance() {
 }
 
 void CrystallizeCall::SendEnd(absl::StatusOr<search::Explanation> result) {
-  code_ = static_cast<grpc::StatusCode>(result.status().code());
   if (!result.ok()) {
-    Finish(ToGrpc(result.status()));
+    End(result.status());
     return;
   }
   response_.Clear();

@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
-#include <grpcpp/support/server_callback.h>
 
 #include "base/mutex.h"
 #include "server/search/explainer.h"
 #include "server/service/call_ledger.h"
 #include "server/service/model_registry.h"
+#include "server/service/stream_call.h"
 #include "server/service/to_proto.h"
 #include "spar/v1/explanation_service.pb.h"
 
@@ -30,7 +30,7 @@ namespace spar::service {
 // A client that cancels, disappears, or whose deadline passes cancels the
 // search.
 class CrystallizeCall final
-    : public grpc::ServerWriteReactor<v1::CrystallizeResponse> {
+    : public StreamCall<CrystallizeCall, v1::CrystallizeResponse> {
  public:
   // Answers `request`; owned by gRPC and the search. `registry` and `ledger`
   // outlive both.
@@ -41,11 +41,9 @@ class CrystallizeCall final
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override;
 
  private:
-  CrystallizeCall(CallLedger* ledger, size_t max_queued_bytes)
-      : ledger_(ledger), max_queued_bytes_(max_queued_bytes) {}
+  CrystallizeCall(CallLedger* ledger, size_t max_queued_bytes);
 
   // Starts the search, or says why not.
   absl::Status Start(const ModelRegistry& registry,
@@ -61,13 +59,8 @@ class CrystallizeCall final
   void Advance();
   void SendEnd(absl::StatusOr<search::Explanation> result);
 
-  CallLedger* const ledger_;
   const size_t max_queued_bytes_;
   AnswerContext context_;  // constant once the search has started
-
-  v1::CrystallizeResponse response_;              // of the one write on its way
-  grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish
-  std::shared_ptr<CrystallizeCall> self_;         // until OnDone
 
   base::Mutex mu_;
   std::deque<search::Event> queue_ ABSL_GUARDED_BY(mu_);

@@ -15,28 +15,16 @@ namespace {
 constexpr std::string_view kImportancesMethod =
     "spar.v1.DecompositionService/Importances";
 
-absl::Status TooManyCalls() {
-  return base::Error(
-      absl::StatusCode::kResourceExhausted,
-      base::Cat("the server is answering ", kMaxLiveImportances,
-                " calls about importances, as many as it may; ask again later"),
-      {.reason = "TOO_MANY_CALLS",
-       .metadata = {{"max_calls", base::Cat(kMaxLiveImportances)}}});
-}
-
 }  // namespace
+
+ImportancesCall::ImportancesCall(CallLedger* ledger)
+    : StreamCall(ledger, kImportancesMethod) {}
 
 ImportancesCall* ImportancesCall::Make(const ModelRegistry* registry,
                                        CallLedger* ledger,
                                        const v1::ImportancesRequest& request) {
   std::shared_ptr<ImportancesCall> call(new ImportancesCall(ledger));
-  call->self_ = call;
-  absl::Status status = ledger->Begin(kImportancesMethod);
-  // Its own call is counted.
-  if (status.ok() &&
-      ledger->live_by_method()[kImportancesMethod] > kMaxLiveImportances) {
-    status = TooManyCalls();
-  }
+  absl::Status status = call->Admit(call, kMaxLiveImportances);
   if (status.ok()) status = call->Start(*registry, request);
   if (!status.ok()) call->End(status);
   return call.get();
@@ -59,7 +47,7 @@ void ImportancesCall::OnWriteDone(bool ok) {
 
 void ImportancesCall::Advance() {
   if (stop_.stop_requested()) {
-    End(absl::CancelledError("the client cancelled, or its deadline passed"));
+    End(Cancelled());
   } else if (messages_ && messages_->Next(response_.mutable_importances())) {
     StartWrite(&response_);
   } else if (end_prompt_ < question_.prompts.size()) {
@@ -88,7 +76,7 @@ void ImportancesCall::AskForPrompts() {
   }
   decomposition_.model->explainer->Importances(
       std::move(some), stop_.get_token(),
-      [self = self_](
+      [self = self()](
           absl::StatusOr<std::vector<search::ImportanceAnswer>> answers) {
         self->OnAnswers(std::move(answers));
       });
@@ -109,17 +97,6 @@ void ImportancesCall::OnAnswers(
 
 void ImportancesCall::OnCancel() {
   stop_.request_stop();
-}
-
-void ImportancesCall::OnDone() {
-  ledger_->End(kImportancesMethod, code_);
-  // Last: may delete *this.
-  std::shared_ptr<ImportancesCall> self = std::move(self_);
-}
-
-void ImportancesCall::End(const absl::Status& status) {
-  code_ = static_cast<grpc::StatusCode>(status.code());
-  Finish(ToGrpc(status));
 }
 
 }  // namespace spar::service

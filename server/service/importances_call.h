@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include <grpcpp/support/server_callback.h>
 
 #include "server/search/importances.h"
 #include "server/service/call_ledger.h"
 #include "server/service/importances_to_proto.h"
 #include "server/service/model_registry.h"
+#include "server/service/stream_call.h"
 #include "spar/v1/decomposition_service.pb.h"
 
 namespace spar::service {
@@ -24,7 +24,7 @@ namespace spar::service {
 //
 // Lives until gRPC is done with it (OnDone) and the worker has let go.
 class ImportancesCall final
-    : public grpc::ServerWriteReactor<v1::ImportancesResponse> {
+    : public StreamCall<ImportancesCall, v1::ImportancesResponse> {
  public:
   // Answers `request`; owned by gRPC and the worker. `registry` and `ledger`
   // outlive both.
@@ -34,10 +34,9 @@ class ImportancesCall final
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override;
 
  private:
-  explicit ImportancesCall(CallLedger* ledger) : ledger_(ledger) {}
+  explicit ImportancesCall(CallLedger* ledger);
 
   absl::Status Start(const ModelRegistry& registry,
                      const v1::ImportancesRequest& request);
@@ -45,19 +44,14 @@ class ImportancesCall final
   void Advance();
   void AskForPrompts();
   void OnAnswers(absl::StatusOr<std::vector<search::ImportanceAnswer>> answers);
-  void End(const absl::Status& status);
 
-  CallLedger* const ledger_;
   ServedDecomposition decomposition_;    // constant once the call has started
   search::ImportanceQuestion question_;  // likewise
   size_t next_prompt_ = 0;               // not asked for yet
   size_t end_prompt_ = 0;                // of those under way
   std::stop_source stop_;
 
-  std::optional<ImportanceMessages> messages_;    // of the prompts under way
-  v1::ImportancesResponse response_;              // of the one write on its way
-  grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish
-  std::shared_ptr<ImportancesCall> self_;         // until OnDone
+  std::optional<ImportanceMessages> messages_;  // of the prompts under way
 };
 
 }  // namespace spar::service

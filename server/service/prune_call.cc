@@ -15,15 +15,6 @@ namespace {
 constexpr std::string_view kPruneMethod = "spar.v1.PruningService/Prune";
 constexpr std::chrono::milliseconds kProgressInterval{250};
 
-absl::Status TooManyPrunings() {
-  return base::Error(
-      absl::StatusCode::kResourceExhausted,
-      base::Cat("the server is pruning in ", kMaxLivePrunings,
-                " calls, as many as it may; ask again later"),
-      {.reason = "TOO_MANY_CALLS",
-       .metadata = {{"max_calls", base::Cat(kMaxLivePrunings)}}});
-}
-
 // Nodes as units of the prompt that ends with their row's position.
 std::vector<models::UnitId> UnitsOf(const std::vector<models::PrunedNode>& from,
                                     const models::UnitTable& units) {
@@ -42,17 +33,13 @@ std::vector<models::UnitId> UnitsOf(const std::vector<models::PrunedNode>& from,
 
 }  // namespace
 
+PruneCall::PruneCall(CallLedger* ledger) : StreamCall(ledger, kPruneMethod) {}
+
 PruneCall* PruneCall::Make(const ModelRegistry* registry,
                            CallLedger* ledger,
                            const v1::PruneRequest& request) {
   std::shared_ptr<PruneCall> call(new PruneCall(ledger));
-  call->self_ = call;
-  absl::Status status = ledger->Begin(kPruneMethod);
-  // Its own call is counted.
-  if (status.ok() &&
-      ledger->live_by_method()[kPruneMethod] > kMaxLivePrunings) {
-    status = TooManyPrunings();
-  }
+  absl::Status status = call->Admit(call, kMaxLivePrunings);
   if (status.ok()) status = call->Begin(*registry, request);
   if (!status.ok()) call->End(status);
   return call.get();
@@ -72,7 +59,7 @@ absl::Status PruneCall::Begin(const ModelRegistry& registry,
   context_.model->explainer->Prune(
       context_.request,
       [self =
-           self_](absl::StatusOr<std::shared_ptr<search::PruningTask>> task) {
+           self()](absl::StatusOr<std::shared_ptr<search::PruningTask>> task) {
         self->OnTask(std::move(task));
       });
   return absl::OkStatus();
@@ -129,7 +116,7 @@ void PruneCall::OnWriteDone(bool ok) {
 
 void PruneCall::Advance() {
   if (stopped_) {
-    End(absl::CancelledError("the client cancelled, or its deadline passed"));
+    End(Cancelled());
   } else if (!rows_.empty()) {
     WriteRow();
   } else if (next_searched_ < searched_.size()) {
@@ -139,12 +126,12 @@ void PruneCall::Advance() {
     WriteProgress();
   } else if (!starts_.empty()) {
     Search();
-  } else if (task_->pruning->done()) {
+  } else if (task_->work->done()) {
     WriteSummary();
   } else {
     context_.model->explainer->NextPruned(
         task_,
-        [self = self_](absl::StatusOr<std::vector<models::PrunedRow>> rows) {
+        [self = self()](absl::StatusOr<std::vector<models::PrunedRow>> rows) {
           self->OnRows(std::move(rows));
         });
   }
@@ -191,7 +178,7 @@ void PruneCall::WriteProgress() {
   last_progress_ = Clock::now();
   response_.Clear();
   v1::PruneProgress* const to = response_.mutable_progress();
-  ToProto(context_, task_->pruning->states(), to);
+  ToProto(context_, task_->work->states(), to);
   SetDuration(Elapsed(), to->mutable_elapsed());
   to->set_crystallized_row_count(num_explained_);
   StartWrite(&response_);
@@ -221,7 +208,7 @@ void PruneCall::Search() {
     const absl::StatusOr<search::SearchId> id =
         context_.model->explainer->Start(
             std::move(question), [](const search::Event&) {},
-            [self = self_, i](absl::StatusOr<search::Explanation> result) {
+            [self = self(), i](absl::StatusOr<search::Explanation> result) {
               self->OnExplanation(i, std::move(result));
             });
     if (!id.ok()) {
@@ -282,17 +269,6 @@ void PruneCall::Stop() {
 
 void PruneCall::OnCancel() {
   Stop();
-}
-
-void PruneCall::OnDone() {
-  ledger_->End(kPruneMethod, code_);
-  // Last: may delete *this.
-  std::shared_ptr<PruneCall> self = std::move(self_);
-}
-
-void PruneCall::End(const absl::Status& status) {
-  code_ = static_cast<grpc::StatusCode>(status.code());
-  Finish(ToGrpc(status));
 }
 
 double PruneCall::Elapsed() const {

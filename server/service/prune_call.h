@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include <grpcpp/support/server_callback.h>
 
 #include "base/mutex.h"
 #include "server/search/explainer.h"
 #include "server/service/call_ledger.h"
 #include "server/service/model_registry.h"
 #include "server/service/pruning_to_proto.h"
+#include "server/service/stream_call.h"
 #include "server/service/to_proto.h"
 
 namespace spar::service {
@@ -28,7 +28,7 @@ namespace spar::service {
 // alone.
 //
 // Lives until gRPC is done with it (OnDone) and the work has let go.
-class PruneCall final : public grpc::ServerWriteReactor<v1::PruneResponse> {
+class PruneCall final : public StreamCall<PruneCall, v1::PruneResponse> {
  public:
   // Answers `request`; owned by gRPC and the work. `registry` and `ledger`
   // outlive both.
@@ -38,7 +38,6 @@ class PruneCall final : public grpc::ServerWriteReactor<v1::PruneResponse> {
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -56,7 +55,7 @@ class PruneCall final : public grpc::ServerWriteReactor<v1::PruneResponse> {
     std::optional<absl::StatusOr<search::Explanation>> result = std::nullopt;
   };
 
-  explicit PruneCall(CallLedger* ledger) : ledger_(ledger) {}
+  explicit PruneCall(CallLedger* ledger);
 
   absl::Status Begin(const ModelRegistry& registry,
                      const v1::PruneRequest& request);
@@ -77,10 +76,8 @@ class PruneCall final : public grpc::ServerWriteReactor<v1::PruneResponse> {
   void LetGo();
   void OnSearched();
   void Stop();
-  void End(const absl::Status& status);
   double Elapsed() const;
 
-  CallLedger* const ledger_;
   const Clock::time_point begin_ = Clock::now();
   PruningContext context_;  // constant once the work has begun
   std::optional<search::CrystallizeOptions> search_options_;  // likewise
@@ -96,10 +93,6 @@ class PruneCall final : public grpc::ServerWriteReactor<v1::PruneResponse> {
   std::vector<PrunedPoint> points_;
   int num_explained_ = 0;
   std::optional<Clock::time_point> last_progress_;
-
-  v1::PruneResponse response_;                    // of the one write on its way
-  grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish
-  std::shared_ptr<PruneCall> self_;               // until OnDone
 
   base::Mutex mu_;
   std::vector<search::SearchId> live_ ABSL_GUARDED_BY(mu_);  // searches

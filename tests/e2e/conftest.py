@@ -8,6 +8,7 @@ import spar
 from decomposed import serve_decomposed
 from random_model import word, write_random_model
 from spard_process import Spard
+from spard_process import spar as spar_program
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "models" / "demo" / "model"
@@ -48,6 +49,15 @@ def decomposed(folders, cache, tmp_path_factory):
     root = tmp_path_factory.mktemp("decompositions")
     with serve_decomposed(root, folders, cache) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def ask(decomposed):
+    """Runs `spar` about the decomposed model."""
+    def run(*arguments, **keywords):
+        return spar_program("--server", decomposed.address, "--model", "tiny", *arguments,
+                            **keywords)
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import sys
 
+from random_model import word
 from spard_process import Spard
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "parity"))
@@ -11,6 +12,13 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "parity"))
 from decomposition_reference import Reference  # noqa: E402
 from decomposition_test import module_inputs  # noqa: E402
 from random_decomposition import KINDS, linear_weights, write_decomposition  # noqa: E402
+
+
+# A prompt of "tiny" as ids and as text, and a quick pruning of it.
+PROMPT = [7, 2, 33, 41, 7]
+TEXT = " ".join(word(token) for token in PROMPT)
+QUICK_OPTIONS = ("--decomposition", "main", "--coefficients", "1e-4,0.1,3", "--steps", "60",
+                 "--learning-rate", "0.05", "--masks", "ci")
 
 
 class Decomposed:

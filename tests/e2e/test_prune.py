@@ -13,20 +13,15 @@ import pytest
 
 import spar
 from conftest import ROOT
-from random_model import word
+from decomposed import PROMPT, QUICK_OPTIONS, TEXT
 from spar.client import attributions, explanations
 from spar.nodes import refs_of_explanation
 from spar.verify import INVALID, verify
 from spard_process import PATIENCE, Lines, environment, start_spar
-from spard_process import spar as spar_program
 
-PROMPT = [7, 2, 33, 41, 7]
 OTHER = [3, 9, 9, 20]
-TEXT = " ".join(word(token) for token in PROMPT)
 PRICES = [1e-4, 0.1, 3.0]
 QUICK = {"step_count": 60, "learning_rate": 0.05, "masks": "causal_importance"}
-QUICK_OPTIONS = ("--decomposition", "main", "--coefficients", "1e-4,0.1,3", "--steps", "60",
-                 "--learning-rate", "0.05", "--masks", "ci")
 SEARCH = {"sparse_fraction": 1, "improvement_round_count": 0}
 
 
@@ -34,14 +29,6 @@ SEARCH = {"sparse_fraction": 1, "improvement_round_count": 0}
 def client(decomposed):
     with spar.Client(decomposed.address, model="tiny", timeout=PATIENCE) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def ask(decomposed):
-    def run(*arguments, **keywords):
-        return spar_program("--server", decomposed.address, "--model", "tiny", *arguments,
-                            **keywords)
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -5,21 +5,8 @@ import json
 
 import pytest
 
-from random_model import word
-from spard_process import spar as spar_program
+from decomposed import QUICK_OPTIONS, TEXT
 
-PROMPT = [7, 2, 33, 41, 7]
-TEXT = " ".join(word(token) for token in PROMPT)
-QUICK_OPTIONS = ("--decomposition", "main", "--coefficients", "1e-4,0.1,3", "--steps", "60",
-                 "--learning-rate", "0.05", "--masks", "ci")
-
-
-@pytest.fixture(scope="module")
-def ask(decomposed):
-    def run(*arguments, **keywords):
-        return spar_program("--server", decomposed.address, "--model", "tiny", *arguments,
-                            **keywords)
-    return run
 
 
 @pytest.fixture(scope="module")

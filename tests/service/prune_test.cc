@@ -22,7 +22,7 @@ namespace spar::service {
 namespace {
 
 // What one call said.
-struct Answer {
+struct PruneAnswer {
   grpc::Status status = {};
   std::vector<std::string> order = {};  // the kinds of its messages
   v1::PruneHeader header = {};
@@ -72,8 +72,8 @@ class PruneTest : public ::testing::Test {
     return prompt;
   }
 
-  Answer Prune() {
-    Answer answer;
+  PruneAnswer Prune() {
+    PruneAnswer answer;
     grpc::ClientContext context;
     const auto stream = stub_->Prune(&context, request_);
     v1::PruneResponse response;
@@ -127,7 +127,7 @@ TEST_F(PruneTest, StreamsHeaderRowsAndCurves) {
   for (const double coefficient : {0.6, 0.1, 0.3}) {
     request_.add_coefficients(coefficient);
   }
-  const Answer answer = Prune();
+  const PruneAnswer answer = Prune();
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   EXPECT_EQ(answer.order.front(), "header");
   EXPECT_EQ(answer.order[1], "progress");
@@ -202,7 +202,7 @@ TEST_F(PruneTest, TurnsRowsIntoCertifiedSets) {
   AddPrompt({4, 8, 2, 6, 1}).set_position(2);
   for (int i = 0; i < 12; ++i) request_.add_coefficients(0.05 * i);
   request_.mutable_crystallize()->set_sparse_fraction(1);
-  const Answer answer = Prune();
+  const PruneAnswer answer = Prune();
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   ASSERT_EQ(answer.rows.size(), 24u);
   ASSERT_EQ(answer.explanations.size(), 24u);
@@ -263,7 +263,7 @@ TEST_F(PruneTest, SearchesThatFindNoRoomAreAskedAgain) {
   Serve(options);
   for (int i = 0; i < 9; ++i) request_.add_coefficients(0.05 * i);
   request_.mutable_crystallize();
-  const Answer answer = Prune();
+  const PruneAnswer answer = Prune();
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   std::set<int> seen;
   for (const v1::PrunedExplanation& from : answer.explanations) {
@@ -291,7 +291,7 @@ TEST_F(PruneTest, OptionsReachTheOptimisation) {
   options.set_stop_patience(5);
   options.set_seed(11);
   request_.mutable_prompts(0)->set_target_text("t5");
-  const Answer answer = Prune();
+  const PruneAnswer answer = Prune();
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
   // What is absent is filled in, the rest is as it was sent.
   v1::PruneOptions want = options;
@@ -320,7 +320,7 @@ TEST_F(PruneTest, RefusesBadRequests) {
   ExpectBad("NO_DECOMPOSITION", "decomposition");
   request_ = good;
   request_.set_decomposition("none");
-  const Answer absent = Prune();
+  const PruneAnswer absent = Prune();
   EXPECT_EQ(absent.status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(testing::Decode(absent.status).reason, "DECOMPOSITION_NOT_FOUND");
   request_ = good;

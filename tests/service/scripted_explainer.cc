@@ -67,14 +67,14 @@ void ScriptedExplainer::Ablate(models::AblationRequest request,
     return;
   }
   auto task = std::make_shared<search::AblationTask>();
-  task->ablation = *std::move(ablation);
+  task->work = *std::move(ablation);
   on_ablation(std::move(task));
 }
 
 void ScriptedExplainer::NextRows(std::shared_ptr<search::AblationTask> task,
                                  int max_rows,
                                  OnAblationRows on_rows) {
-  on_rows(task->ablation->Next(max_rows));
+  on_rows(task->work->Next(max_rows));
 }
 
 void ScriptedExplainer::Importances(search::ImportanceQuestion question,
@@ -194,13 +194,13 @@ void ScriptedExplainer::Prune(models::PruneRequest request,
     return;
   }
   auto task = std::make_shared<search::PruningTask>();
-  task->pruning = *std::move(pruning);
+  task->work = *std::move(pruning);
   on_pruning(std::move(task));
 }
 
 void ScriptedExplainer::NextPruned(std::shared_ptr<search::PruningTask> task,
                                    OnPrunedRows on_rows) {
-  on_rows(task->pruning->Next());
+  on_rows(task->work->Next());
 }
 
 void ScriptedExplainer::Attribute(search::AttributionQuestion question,

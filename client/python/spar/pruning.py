@@ -1,12 +1,11 @@
 """A pruning in progress."""
 
-import grpc
-
 from spar import nodes
 from spar.errors import Error
+from spar.stream import Stream
 
 
-class Pruning:
+class Pruning(Stream):
     """A pruning in progress: an iterator over its messages as they come.
 
     They are PruneProgress, a few in a second; PrunedRow, one prompt at one price;
@@ -21,14 +20,11 @@ class Pruning:
     """
 
     def __init__(self, call):
-        self._call = call
+        super().__init__(call)
         self._header = None
         self._rows = {}
         self._explanations = {}
         self._summary = None
-
-    def __iter__(self):
-        return self
 
     def __next__(self):
         while True:
@@ -38,16 +34,6 @@ class Pruning:
             content = response.WhichOneof("content")
             if content in ("progress", "row", "explanation"):
                 return getattr(response, content)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.cancel()
-
-    def cancel(self):
-        """Stops the work; iterating on raises spar.Error "CANCELLED"."""
-        self._call.cancel()
 
     @property
     def header(self):
@@ -116,10 +102,7 @@ class Pruning:
 
     def _read(self):
         """The next response, noted; None at the end."""
-        try:
-            response = next(self._call, None)
-        except grpc.RpcError as error:
-            raise Error.of(error) from None
+        response = self._next()
         if response is None:
             return None
         content = response.WhichOneof("content")

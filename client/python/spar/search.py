@@ -1,11 +1,10 @@
 """A search in progress."""
 
-import grpc
-
 from spar.errors import Error
+from spar.stream import Stream
 
 
-class Search:
+class Search(Stream):
     """A search in progress: an iterator over its CrystallizeEvent messages.
 
     Every event is a verified restriction: `sequence` counts from 1 without
@@ -14,31 +13,15 @@ class Search:
     """
 
     def __init__(self, call):
-        self._call = call
+        super().__init__(call)
         self._explanation = None
 
-    def __iter__(self):
-        return self
-
     def __next__(self):
-        try:
-            for response in self._call:
-                if response.WhichOneof("content") == "event":
-                    return response.event
-                self._explanation = response.explanation
-        except grpc.RpcError as error:
-            raise Error.of(error) from None
+        while (response := self._next()) is not None:
+            if response.WhichOneof("content") == "event":
+                return response.event
+            self._explanation = response.explanation
         raise StopIteration
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.cancel()
-
-    def cancel(self):
-        """Stops the search; iterating on raises spar.Error "CANCELLED"."""
-        self._call.cancel()
 
     @property
     def explanation(self):
