@@ -69,7 +69,7 @@ void AttributeCall::Advance() {
   }
   const bool last = messages_->Next(&response_);
   if (last) {
-    StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+    EndWithResponse();
   } else {
     StartWrite(&response_);
   }

@@ -164,7 +164,7 @@ void CrystallizeCall::SendEnd(absl::StatusOr<search::Explanation> result) {
   }
   response_.Clear();
   ToProto(*result, context_, response_.mutable_explanation());
-  StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+  EndWithResponse();
 }
 
 }  // namespace spar::service

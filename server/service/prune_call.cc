@@ -189,7 +189,7 @@ void PruneCall::WriteSummary() {
   v1::PruneSummary* const to = response_.mutable_summary();
   ToProto(context_, std::move(points_), to);
   SetDuration(Elapsed(), to->mutable_elapsed());
-  StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+  EndWithResponse();
 }
 
 void PruneCall::Search() {

@@ -50,20 +50,31 @@ class StreamCall : public grpc::ServerWriteReactor<Response> {
     return absl::CancelledError("the client cancelled, or its deadline passed");
   }
 
-  // Finishes; no write is on its way.
+  // Both end the call; no write is on its way.
   void End(const absl::Status& status) {
     code_ = static_cast<grpc::StatusCode>(status.code());
-    if (has_place_) ledger_->LeavePlace(method_);
+    LeavePlace();
     this->Finish(ToGrpc(status));
+  }
+  // With response_ as the last message.
+  void EndWithResponse() {
+    LeavePlace();
+    this->StartWriteAndFinish(&response_, grpc::WriteOptions(),
+                              grpc::Status::OK);
   }
 
   Response response_ = {};  // of the one write on its way
 
  private:
+  void LeavePlace() {
+    if (has_place_) ledger_->LeavePlace(method_);
+    has_place_ = false;
+  }
+
   CallLedger* const ledger_;
   const std::string_view method_;
   grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish
-  bool has_place_ = false;                        // until End
+  bool has_place_ = false;                        // until it ends
   std::shared_ptr<Call> self_ = nullptr;          // until OnDone
 };
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from decomposed import QUICK_OPTIONS, TEXT
+from decomposed import PROMPT, QUICK_OPTIONS, TEXT
 
 
 

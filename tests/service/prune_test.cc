@@ -455,6 +455,13 @@ TEST_F(PruneTest, SoManyCallsMayLive) {
   for (const auto& stream : streams) {
     EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
   }
+  // However a call ends, the next finds its place.
+  request_.mutable_options()->set_step_count(1);
+  request_.clear_coefficients();
+  for (int i = 0; i <= kMaxLivePrunings; ++i) {
+    const grpc::Status status = Prune().status;
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
 }
 
 }  // namespace
