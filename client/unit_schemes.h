@@ -9,8 +9,8 @@
 
 namespace spar::client {
 
-// "head", "neuron", "head+neuron", "subcomponent", "subcomponent+delta", "node",
-// "node+delta".
+// "head", "neuron", "head+neuron", "subcomponent", "subcomponent+delta",
+// "node", "node+delta".
 const std::map<std::string, v1::UnitScheme>& UnitSchemeWords();
 
 // Units of different spaces are numbered differently (docs/certificate.md).

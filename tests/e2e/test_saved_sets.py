@@ -8,7 +8,6 @@ import pytest
 from decomposed import PROMPT, QUICK_OPTIONS, TEXT
 
 
-
 @pytest.fixture(scope="module")
 def saved(ask, tmp_path_factory):
     """The file of `spar prune --save` of PROMPT, crystallized."""
