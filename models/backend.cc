@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "models/attribution.h"
+#include "models/evaluation.h"
 #include "models/prune.h"
 
 namespace spar::models {
@@ -18,6 +19,13 @@ absl::StatusOr<std::unique_ptr<Pruning>> Backend::Prune(
   return base::Error(absl::StatusCode::kFailedPrecondition,
                      "the model's backend prunes nothing",
                      {"NO_PRUNING", "model", {}});
+}
+
+absl::StatusOr<std::unique_ptr<Evaluation>> Backend::EvaluateDecomposition(
+    const EvaluationRequest& /*request*/) {
+  return base::Error(absl::StatusCode::kFailedPrecondition,
+                     "the model's backend evaluates no decompositions",
+                     {"NO_EVALUATION", "model", {}});
 }
 
 }  // namespace spar::models

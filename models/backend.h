@@ -21,6 +21,8 @@ class AttributionSink;
 struct AblationRequest;
 struct AttributionRequest;
 struct AttributionSummary;
+class Evaluation;
+struct EvaluationRequest;
 class Pruning;
 struct PruneRequest;
 
@@ -140,6 +142,14 @@ class Backend {
   // kFailedPrecondition NO_PRUNING where this backend prunes nothing, as here.
   virtual absl::StatusOr<std::unique_ptr<Pruning>> Prune(
       const PruneRequest& request);
+
+  // Begins to judge a decomposition: models/evaluation.h. It ends before the
+  // backend. Errors also as models/evaluation_check.h; kNotFound
+  // DECOMPOSITION_NOT_FOUND; kInvalidArgument PROMPT_TOO_LONG for the CI
+  // function; kFailedPrecondition NO_EVALUATION where this backend evaluates
+  // nothing, as here.
+  virtual absl::StatusOr<std::unique_ptr<Evaluation>> EvaluateDecomposition(
+      const EvaluationRequest& request);
 };
 
 }  // namespace spar::models

@@ -8,7 +8,9 @@
 #include "base/status.h"
 #include "models/ablation_check.h"
 #include "models/digest.h"
+#include "models/evaluation_check.h"
 #include "models/fake_ablation.h"
+#include "models/fake_evaluation.h"
 #include "models/fake_pruning.h"
 #include "models/prune_check.h"
 #include "models/row_check.h"
@@ -270,6 +272,17 @@ absl::StatusOr<std::unique_ptr<Pruning>> FakeBackend::Prune(
   prompt.decomposition = request.decomposition;
   return MakeFakePruning(
       DecompositionOf(prompt), request,
+      [this](const Prompt& of, const std::vector<float>& masks) {
+        return Run(of, masks, IndexSet::All(static_cast<int>(of.tokens.size())))
+            .logits;
+      });
+}
+
+absl::StatusOr<std::unique_ptr<Evaluation>> FakeBackend::EvaluateDecomposition(
+    const EvaluationRequest& request) {
+  ASSIGN_OR_RETURN(const size_t index, CheckEvaluation(*this, request));
+  return MakeFakeEvaluation(
+      decompositions_[index], request,
       [this](const Prompt& of, const std::vector<float>& masks) {
         return Run(of, masks, IndexSet::All(static_cast<int>(of.tokens.size())))
             .logits;

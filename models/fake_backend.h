@@ -50,9 +50,8 @@ struct FakeCounters {
 };
 
 // Arithmetic: Note [The fake model], Note [The fake decomposition], Note [The
-// fake pruning]. The mean
-// reference of a head or neuron is one value, its mean over the reference
-// prompts.
+// fake pruning], Note [The fake evaluation]. The mean reference of a head or
+// neuron is one value, its mean over the reference prompts.
 //
 // A Backend; beyond that contract, the functions of the second block may be
 // called from any thread.
@@ -80,6 +79,8 @@ class FakeBackend final : public Backend {
       const AblationRequest& request) override;
   absl::StatusOr<std::unique_ptr<Pruning>> Prune(
       const PruneRequest& request) override;
+  absl::StatusOr<std::unique_ptr<Evaluation>> EvaluateDecomposition(
+      const EvaluationRequest& request) override;
   std::span<const DecompositionInfo> decompositions() const override {
     return decomposition_infos_;
   }

@@ -9,6 +9,7 @@
 #include "models/ablation.h"
 #include "models/attribution.h"
 #include "models/backend.h"
+#include "models/evaluation.h"
 #include "models/prune.h"
 
 namespace spar::models {
@@ -65,6 +66,10 @@ class SplittingBackend final : public Backend {
   absl::StatusOr<std::unique_ptr<Pruning>> Prune(
       const PruneRequest& request) override {
     return inner_->Prune(request);
+  }
+  absl::StatusOr<std::unique_ptr<Evaluation>> EvaluateDecomposition(
+      const EvaluationRequest& request) override {
+    return inner_->EvaluateDecomposition(request);
   }
 
  private:

@@ -41,11 +41,20 @@ class ComponentPass {
 
   at::Tensor Embedding() {
     const MaskedModule* masked = Masked(ModuleSite::kEmbedding, -1);
-    if (masked == nullptr) return Embed(decoder_, batch_);
-    at::Tensor x = masked->Apply(batch_.tokens(), {}, {});
+    at::Tensor x =
+        masked != nullptr
+            ? masked->Apply(batch_.tokens(), {}, {})
+            : decoder_.weights.token_embedding.index_select(0, batch_.tokens());
+    See(ModuleSite::kEmbedding, -1, x);
     const at::Tensor& positions = decoder_.weights.position_embedding;
     if (positions.defined()) x = x + positions.index_select(0, batch_.ids());
     return x;
+  }
+
+  void See(ModuleSite site, int layer, const at::Tensor& output) const {
+    if (!run_.see_output) return;
+    const int module = decomposed_.Find(site, layer);
+    if (module >= 0) run_.see_output(module, output);
   }
 
   // Neighbouring rows of one engine matrix, one module each.
@@ -71,8 +80,12 @@ class ComponentPass {
       const int64_t first = parts.begin()->first;
       const Part& last = *(parts.end() - 1);
       const int64_t size = last.first + last.size - first;
-      return at::linear(x, slice(weight, first, size),
-                        slice(bias, first, size));
+      const at::Tensor y =
+          at::linear(x, slice(weight, first, size), slice(bias, first, size));
+      for (const Part& part : parts) {
+        See(part.site, layer, y.narrow(1, part.first - first, part.size));
+      }
+      return y;
     }
     std::vector<at::Tensor> outputs;
     for (const Part& part : parts) {
@@ -82,6 +95,7 @@ class ComponentPass {
           masked != nullptr
               ? masked->Apply(x, rows, part_bias)
               : at::linear(x, slice(weight, part.first, part.size), part_bias));
+      See(part.site, layer, outputs.back());
     }
     return outputs.size() == 1 ? outputs[0] : at::cat(outputs, 1);
   }
@@ -101,7 +115,10 @@ class ComponentPass {
           .unflatten(1, {-1, dim});
     };
     at::Tensor q, kv;
-    if (Masked(ModuleSite::kQkv, layer) != nullptr) {
+    const bool fused =
+        Masked(ModuleSite::kQkv, layer) != nullptr ||
+        (run_.see_output && decomposed_.Find(ModuleSite::kQkv, layer) >= 0);
+    if (fused) {
       const at::Tensor qkv =
           project({{ModuleSite::kQkv, 0, q_size + 2 * kv_size}}, normed, {});
       q = qkv.narrow(1, 0, spec_.num_heads);
@@ -123,6 +140,9 @@ class ComponentPass {
       RotateHeads(kv.narrow(1, 0, spec_.num_kv_heads), nodes_.rotation,
                   spec_.rotary.dim);
     }
+    if (run_.see_heads && !only_last) {
+      run_.see_heads(layer, q, kv.narrow(1, 0, spec_.num_kv_heads));
+    }
     return Attend(decoder_, layer, attention, batch_, nodes_, q, kv, only_last);
   }
 
@@ -133,8 +153,10 @@ class ComponentPass {
                    const at::Tensor& bias,
                    const at::Tensor& x) {
     const MaskedModule* masked = Masked(site, layer);
-    if (masked == nullptr) return at::addmm(bias, x, weight);
-    return masked->Apply(x, rows_, bias);
+    const at::Tensor y = masked == nullptr ? at::addmm(bias, x, weight)
+                                           : masked->Apply(x, rows_, bias);
+    See(site, layer, y);
+    return y;
   }
 
   at::Tensor Layer(int layer, const at::Tensor& x, bool only_last) {

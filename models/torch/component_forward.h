@@ -34,6 +34,16 @@ struct ComponentRun {
   bool last_only = false;
   // Called with the stream before each layer from first_layer on.
   std::function<void(int layer, const at::Tensor& stream)> see_stream = nullptr;
+  // Called with what each module of the decoder writes, masked or not, its bias
+  // included, [tokens, d_out] in the engine's order. What follows may work in
+  // place on it: keep a copy.
+  std::function<void(int module, const at::Tensor& output)> see_output =
+      nullptr;
+  // Called with each layer's queries and keys, rotated, [tokens, heads,
+  // head_dim] and [tokens, kv_heads, head_dim]. Not without all tokens
+  // (`last_only`).
+  std::function<void(int layer, const at::Tensor& q, const at::Tensor& k)>
+      see_heads = nullptr;
 };
 
 // Every module of `decomposed` under `masks`, one for each. Null `means`: the

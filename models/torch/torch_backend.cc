@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "models/ablation_check.h"
+#include "models/evaluation_check.h"
 #include "models/prune_check.h"
 #include "models/row_check.h"
 #include "models/torch/ablation/torch_ablation.h"
@@ -17,6 +18,7 @@
 #include "models/torch/decomposition/sparse_importances.h"
 #include "models/torch/device.h"
 #include "models/torch/errors.h"
+#include "models/torch/evaluate/torch_evaluation.h"
 #include "models/torch/prune/torch_pruning.h"
 #include "models/torch/readout.h"
 #include "models/torch/torch_backend_class.h"
@@ -235,6 +237,24 @@ absl::StatusOr<std::unique_ptr<Pruning>> TorchBackend::Prune(
   PruneLimits limits;
   limits.max_batch_bytes = std::min(limits.max_batch_bytes, max_batch_bytes_);
   return MakeTorchPruning(subject, request, limits);
+}
+
+absl::StatusOr<std::unique_ptr<Evaluation>> TorchBackend::EvaluateDecomposition(
+    const EvaluationRequest& request) {
+  ASSIGN_OR_RETURN(const size_t index, CheckEvaluation(*this, request));
+  const ResidentDecomposition& resident = decompositions_.at(index);
+  for (size_t i = 0; i < request.rows.size(); ++i) {
+    RETURN_IF_ERROR(CheckImportanceLength(
+        *resident.loaded, request.rows[i].size(), Cat("rows[", i, "]")));
+  }
+  EvaluationSubject subject;
+  subject.info = &resident.loaded->info();
+  subject.decomposed = resident.decoder.get();
+  subject.importances = [this, &resident](SequenceBatch& batch) {
+    return BatchImportances(decoder_, *resident.loaded, batch);
+  };
+  return MakeTorchEvaluation(subject, request,
+                             {.max_batch_bytes = max_batch_bytes_});
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<Backend>>> MakeTorchBackends(

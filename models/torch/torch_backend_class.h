@@ -54,6 +54,8 @@ class TorchBackend final : public Backend {
       const AblationRequest& request) override;
   absl::StatusOr<std::unique_ptr<Pruning>> Prune(
       const PruneRequest& request) override;
+  absl::StatusOr<std::unique_ptr<Evaluation>> EvaluateDecomposition(
+      const EvaluationRequest& request) override;
   std::span<const DecompositionInfo> decompositions() const override {
     return decompositions_.infos();
   }

@@ -6,6 +6,8 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -14,6 +16,7 @@
 #include "base/status.h"
 #include "models/ablation.h"
 #include "models/decomposition/random_decomposition.h"
+#include "models/evaluation.h"
 #include "models/fake_backend.h"
 #include "models/splitting_backend.h"
 #include "models/torch/torch_backend.h"
@@ -215,6 +218,137 @@ TEST_P(ImportancesConformance, RefusesWhatDoesNotFitByField) {
               "THRESHOLD_OUT_OF_RANGE threshold");
   }
   EXPECT_THAT(Run({}, 0), testing::IsEmpty());
+}
+
+// The parts of one kind, in order.
+template <typename Part>
+std::vector<Part> PartsOf(const std::vector<EvaluationPart>& all) {
+  std::vector<Part> parts;
+  for (const EvaluationPart& part : all) {
+    if (const Part* const of_kind = std::get_if<Part>(&part)) {
+      parts.push_back(*of_kind);
+    }
+  }
+  return parts;
+}
+
+EvaluationRequest JudgeRequest() {
+  EvaluationRequest request;
+  request.decomposition = "main";
+  request.rows = {{1, 2, 3, 4}, {9, 8, 7, 6, 5}, {3, 3}};
+  request.batch_rows = 2;
+  request.sweep = {0, 0.3, 1};
+  request.attack = EvaluationAttack{.step_counts = {0, 2}};
+  return request;
+}
+
+std::vector<EvaluationPart> RunEvaluation(Backend& backend,
+                                          const EvaluationRequest& request) {
+  std::vector<EvaluationPart> all;
+  const auto evaluation = backend.EvaluateDecomposition(request);
+  EXPECT_TRUE(evaluation.ok()) << evaluation.status();
+  if (!evaluation.ok()) return all;
+  int64_t steps = 0;
+  while (!(*evaluation)->done()) {
+    auto parts = (*evaluation)->Next();
+    EXPECT_TRUE(parts.ok()) << parts.status();
+    if (!parts.ok()) return all;
+    for (EvaluationPart& part : *parts) all.push_back(std::move(part));
+    EXPECT_EQ((*evaluation)->state().steps, ++steps);
+  }
+  EXPECT_EQ((*evaluation)->state().max_steps, steps);
+  return all;
+}
+
+TEST_P(ImportancesConformance, JudgesBesideWhatTheModelAndImportancesSay) {
+  EvaluationRequest request = JudgeRequest();
+  const DecompositionSpec& spec = backend_->decompositions()[0].spec;
+  request.subsets.emplace_back();
+  for (size_t m = 0; m < spec.modules.size(); ++m) {
+    request.subsets[0].modules.push_back(static_cast<int>(m));
+  }
+  const std::vector<EvaluationPart> all = RunEvaluation(*backend_, request);
+  ASSERT_EQ(PartsOf<Faithfulness>(all).size(), 1u);
+  EXPECT_EQ(PartsOf<OutputErrors>(all).size(), 2u);
+  EXPECT_EQ(PartsOf<PatternErrors>(all).size(), 2u);
+
+  double cross_entropy = 0;
+  for (const std::vector<TokenId>& row : request.rows) {
+    const auto predictions = *backend_->Predict(row, 1);
+    for (const PositionPrediction& position : predictions) {
+      cross_entropy -= position.next_token_log_probability / 8.0;
+    }
+  }
+  const auto tables = PartsOf<Reconstruction>(all);
+  ASSERT_EQ(tables.size(), 2u);
+  EXPECT_NEAR(tables[0].readings[0].cross_entropy, cross_entropy, 1e-5);
+  EXPECT_NEAR(tables[0].readings[0].kl, 0, 1e-6);
+  for (size_t i = 0; i < tables[0].readings.size(); ++i) {
+    const MaskedReading& reading = tables[0].readings[i];
+    EXPECT_EQ(reading.masks, static_cast<EvaluationMasks>(i));
+    EXPECT_GE(reading.kl, i == 0 ? -1e-6 : 1e-7);
+    // All modules are what a subset of all has, its draws included.
+    EXPECT_NEAR(tables[1].readings[i].kl, reading.kl, 1e-5);
+  }
+
+  const auto sparsity = PartsOf<Sparsity>(all);
+  const auto curves = PartsOf<SparsityCurve>(all);
+  ASSERT_EQ(curves.size(), 2u);
+  for (size_t i = 0; i < request.sweep.size(); ++i) {
+    const auto kept = *backend_->Importances("main", request.rows,
+                                             {.threshold = request.sweep[i]});
+    for (size_t m = 0; m < spec.modules.size(); ++m) {
+      double l0 = 0;
+      for (const PromptImportances& row : kept) {
+        l0 += static_cast<double>(row.modules[m].component.size()) / 11;
+      }
+      EXPECT_NEAR(curves[0].points[i].module_l0[m], l0, 1e-9);
+      if (i == 0) {
+        EXPECT_NEAR(sparsity[0].modules[m].mean_l0, l0, 1e-9);
+      }
+    }
+  }
+  EXPECT_EQ(curves[0].points[2].mean_l0, 0);
+  EXPECT_NEAR(curves[0].points[2].kl, tables[0].readings.back().kl, 1e-5);
+  EXPECT_NEAR(curves[0].points[0].kl, tables[0].readings[3].kl, 1e-5);
+
+  const auto attacks = PartsOf<AttackCurve>(all);
+  ASSERT_EQ(attacks.size(), 2u);
+  for (const AttackCurve& attack : attacks) {
+    EXPECT_EQ(attack.num_positions, 11);
+    EXPECT_GT(attack.points[0].kl, 0);
+  }
+}
+
+TEST_P(ImportancesConformance, RefusesToJudgeWhatDoesNotFit) {
+  const auto refusal = [&](const EvaluationRequest& request) {
+    const absl::Status status =
+        backend_->EvaluateDecomposition(request).status();
+    EXPECT_FALSE(status.ok());
+    const auto detail = base::DetailOf(status);
+    return detail ? detail->reason + " " + detail->field : "none";
+  };
+  EvaluationRequest request = JudgeRequest();
+  request.decomposition = "missing";
+  EXPECT_EQ(refusal(request), "DECOMPOSITION_NOT_FOUND decomposition");
+  request = JudgeRequest();
+  request.rows.clear();
+  EXPECT_EQ(refusal(request), "OPTION_OUT_OF_RANGE prompts");
+  request = JudgeRequest();
+  request.rows.push_back({1});
+  EXPECT_EQ(refusal(request), "PROMPT_TOO_SHORT rows[3]");
+  request.rows.back() = std::vector<TokenId>(1000, 1);
+  EXPECT_EQ(refusal(request), "PROMPT_TOO_LONG rows[3].tokens");
+  request.rows.back() = {1, -1};
+  EXPECT_EQ(refusal(request), "TOKEN_OUT_OF_RANGE rows[3].tokens[1]");
+  request = JudgeRequest();
+  request.subsets = {{.modules = {0, 99}}};
+  EXPECT_EQ(refusal(request),
+            "OPTION_OUT_OF_RANGE options.subsets[0].modules[1]");
+  request = JudgeRequest();
+  request.sweep.push_back(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_EQ(refusal(request),
+            "OPTION_OUT_OF_RANGE options.sweep_thresholds[3]");
 }
 
 std::string DecomposedName(

@@ -143,8 +143,15 @@ absl::StatusOr<std::vector<at::Tensor>> DenseImportances(
     std::span<const TokenId> tokens) {
   RETURN_IF_ERROR(
       CheckImportanceLength(decomposition, tokens.size(), "prompt.tokens"));
-  const c10::AutoGradMode no_gradients(false);
   SequenceBatch batch(decoder, {WholeSequence(tokens)});
+  return BatchImportances(decoder, decomposition, batch);
+}
+
+std::vector<at::Tensor> BatchImportances(
+    const Decoder& decoder,
+    const LoadedDecomposition& decomposition,
+    SequenceBatch& batch) {
+  const c10::AutoGradMode no_gradients(false);
   const ModuleInputs inputs =
       CaptureInputs(decoder, batch, decomposition.spec().modules);
   return decomposition.Importances(inputs, decomposition.Activations(inputs));

@@ -31,6 +31,13 @@ absl::StatusOr<std::vector<at::Tensor>> DenseImportances(
     const LoadedDecomposition& decomposition,
     std::span<const TokenId> tokens);
 
+// The same for a batch of whole prompts that the CI function takes, their
+// tokens one after another. Throws c10::Error; follows no grad mode.
+std::vector<at::Tensor> BatchImportances(
+    const Decoder& decoder,
+    const LoadedDecomposition& decomposition,
+    SequenceBatch& batch);
+
 // The CI logits z of every module for one prompt that the CI function takes,
 // [tokens, C], on the device. Throws c10::Error.
 std::vector<at::Tensor> DenseLogits(const Decoder& decoder,
