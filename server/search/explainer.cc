@@ -49,6 +49,19 @@ int64_t PruningCost(const models::PruneRequest& request) {
   return kGradientCost * longest * std::min(rows, kPrunedRowsOfAStep);
 }
 
+// Of one Evaluation::Next: a batch, and back where it is attacked.
+int64_t EvaluationCost(const models::EvaluationRequest& request) {
+  int64_t tokens = 0;
+  for (const auto& [first, last] : models::EvaluationBatches(request)) {
+    int64_t of_batch = 0;
+    for (size_t row = first; row < last; ++row) {
+      of_batch += std::ssize(request.rows[row]);
+    }
+    tokens = std::max(tokens, of_batch);
+  }
+  return tokens * (request.attack.has_value() ? kGradientCost : 1);
+}
+
 schedule::BatcherOptions BatcherOptionsOf(const ExplainerOptions& options) {
   schedule::BatcherOptions batcher;
   batcher.max_rows = std::max(1, options.max_batch_rows);
@@ -187,6 +200,26 @@ class ExplainerImpl final : public Explainer {
     StepTask(
         std::move(task), cost,
         [](models::Pruning& work) { return work.Next(); }, std::move(on_rows));
+  }
+
+  void Evaluate(models::EvaluationRequest request,
+                OnEvaluation on_evaluation) override {
+    const int64_t cost = EvaluationCost(request);
+    MakeTask<models::Evaluation>(
+        cost,
+        [request = std::move(request)](models::Backend& backend) {
+          return backend.EvaluateDecomposition(request);
+        },
+        std::move(on_evaluation));
+  }
+
+  void NextEvaluated(std::shared_ptr<EvaluationTask> task,
+                     OnEvaluationParts on_parts) override {
+    const int64_t cost = task->cost;
+    StepTask(
+        std::move(task), cost,
+        [](models::Evaluation& work) { return work.Next(); },
+        std::move(on_parts));
   }
 
   std::span<const models::DecompositionInfo> decompositions() const override {

@@ -19,6 +19,7 @@
 #include "models/ablation.h"
 #include "models/backend.h"
 #include "models/decomposition_spec.h"
+#include "models/evaluation.h"
 #include "models/prune.h"
 #include "server/search/attribution.h"
 #include "server/search/explanation.h"
@@ -59,10 +60,11 @@ template <typename Work>
 struct Task {
   std::unique_ptr<Work> work = nullptr;
   int64_t client = 0;  // of the batcher
-  int64_t cost = 0;    // of a row of an ablation, of a step of a pruning
+  int64_t cost = 0;    // of a row of an ablation, of a step of the others
 };
 using AblationTask = Task<models::Ablation>;
 using PruningTask = Task<models::Pruning>;
+using EvaluationTask = Task<models::Evaluation>;
 
 // Thread-safe. Callbacks run on the explainer's own threads, must not block,
 // and may call back into it. The destructor cancels what is live and joins.
@@ -81,6 +83,10 @@ class Explainer {
       std::function<void(absl::StatusOr<std::shared_ptr<PruningTask>>)>;
   using OnPrunedRows =
       std::function<void(absl::StatusOr<std::vector<models::PrunedRow>>)>;
+  using OnEvaluation =
+      std::function<void(absl::StatusOr<std::shared_ptr<EvaluationTask>>)>;
+  using OnEvaluationParts =
+      std::function<void(absl::StatusOr<std::vector<models::EvaluationPart>>)>;
   using OnVerification = std::function<void(absl::StatusOr<Verification>)>;
 
   using OnImportances =
@@ -139,6 +145,13 @@ class Explainer {
   // What its Pruning::Next gives. One call at a time for each task.
   virtual void NextPruned(std::shared_ptr<PruningTask> task,
                           OnPrunedRows on_rows) = 0;
+
+  // Begins to judge a decomposition, as models/evaluation_check.h has passed.
+  virtual void Evaluate(models::EvaluationRequest request,
+                        OnEvaluation on_evaluation) = 0;
+  // What its Evaluation::Next gives. One call at a time for each task.
+  virtual void NextEvaluated(std::shared_ptr<EvaluationTask> task,
+                             OnEvaluationParts on_parts) = 0;
 
   // The decompositions resident beside the model, by name; fixed.
   virtual std::span<const models::DecompositionInfo> decompositions() const = 0;

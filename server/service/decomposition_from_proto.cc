@@ -14,36 +14,6 @@ namespace {
 
 using base::Cat;
 
-// The modules named, or all; indices of the specification's.
-absl::StatusOr<std::vector<int>> ModulesFromProto(
-    const google::protobuf::RepeatedPtrField<std::string>& names,
-    const models::DecompositionSpec& spec) {
-  std::vector<int> indices;
-  for (size_t m = 0; names.empty() && m < spec.modules.size(); ++m) {
-    indices.push_back(static_cast<int>(m));
-  }
-  std::vector<bool> named(spec.modules.size());
-  for (int i = 0; i < names.size(); ++i) {
-    const std::string field = Cat("modules[", i, "]");
-    size_t m = 0;
-    while (m < spec.modules.size() && spec.modules[m].name != names[i]) ++m;
-    if (m == spec.modules.size()) {
-      return base::InvalidArgument(
-          "UNKNOWN_MODULE", field,
-          Cat(field, " is '", names[i], "', which is not decomposed"),
-          {{"module", names[i]}});
-    }
-    if (named[m]) {
-      return base::InvalidArgument("DUPLICATE_MODULE", field,
-                                   Cat(field, " names '", names[i], "' again"),
-                                   {{"module", names[i]}});
-    }
-    named[m] = true;
-    indices.push_back(static_cast<int>(m));
-  }
-  return indices;
-}
-
 absl::StatusOr<std::vector<std::vector<models::TokenId>>> PromptsFromProto(
     const v1::ImportancesRequest& request,
     const ServedDecomposition& decomposition) {
@@ -75,6 +45,36 @@ absl::StatusOr<std::vector<std::vector<models::TokenId>>> PromptsFromProto(
 
 }  // namespace
 
+absl::StatusOr<std::vector<int>> ModulesFromProto(
+    const google::protobuf::RepeatedPtrField<std::string>& names,
+    const models::DecompositionSpec& spec,
+    std::string_view field) {
+  std::vector<int> indices;
+  for (size_t m = 0; names.empty() && m < spec.modules.size(); ++m) {
+    indices.push_back(static_cast<int>(m));
+  }
+  std::vector<bool> named(spec.modules.size());
+  for (int i = 0; i < names.size(); ++i) {
+    const std::string entry = Cat(field, "[", i, "]");
+    size_t m = 0;
+    while (m < spec.modules.size() && spec.modules[m].name != names[i]) ++m;
+    if (m == spec.modules.size()) {
+      return base::InvalidArgument(
+          "UNKNOWN_MODULE", entry,
+          Cat(entry, " is '", names[i], "', which is not decomposed"),
+          {{"module", names[i]}});
+    }
+    if (named[m]) {
+      return base::InvalidArgument("DUPLICATE_MODULE", entry,
+                                   Cat(entry, " names '", names[i], "' again"),
+                                   {{"module", names[i]}});
+    }
+    named[m] = true;
+    indices.push_back(static_cast<int>(m));
+  }
+  return indices;
+}
+
 absl::Status TooManyPrompts(int64_t count,
                             std::string_view what,
                             int64_t limit) {
@@ -86,17 +86,28 @@ absl::Status TooManyPrompts(int64_t count,
        {"limit", Cat(limit)}});
 }
 
+int MaxImportanceTokens(const models::DecompositionSpec& spec) {
+  return spec.ci.attention ? spec.ci.attention->max_positions : 0;
+}
+
+absl::Status CheckPromptLength(size_t num_tokens,
+                               const models::DecompositionSpec& spec,
+                               const std::string& field) {
+  const int longest = MaxImportanceTokens(spec);
+  if (longest == 0 || num_tokens <= static_cast<size_t>(longest)) {
+    return absl::OkStatus();
+  }
+  return base::InvalidArgument(
+      "PROMPT_TOO_LONG", field,
+      Cat(field, " has ", num_tokens,
+          " tokens: the causal importance function takes at most ", longest),
+      {{"token_count", Cat(num_tokens)}, {"max_token_count", Cat(longest)}});
+}
+
 absl::Status CheckPromptSize(size_t num_tokens,
                              const models::DecompositionSpec& spec,
                              const std::string& field) {
-  const int longest = spec.ci.attention ? spec.ci.attention->max_positions : 0;
-  if (longest > 0 && num_tokens > static_cast<size_t>(longest)) {
-    return base::InvalidArgument(
-        "PROMPT_TOO_LONG", field,
-        Cat(field, " has ", num_tokens,
-            " tokens: the causal importance function takes at most ", longest),
-        {{"token_count", Cat(num_tokens)}, {"max_token_count", Cat(longest)}});
-  }
+  RETURN_IF_ERROR(CheckPromptLength(num_tokens, spec, field));
   const int64_t cells =
       static_cast<int64_t>(num_tokens) * spec.num_components();
   if (cells <= kMaxImportanceCells) return absl::OkStatus();

@@ -33,6 +33,21 @@ absl::Status TooManyPrompts(int64_t count,
                             std::string_view what,
                             int64_t limit);
 
+// The modules named, or all; indices of the specification's. UNKNOWN_MODULE,
+// DUPLICATE_MODULE, of `field`[i].
+absl::StatusOr<std::vector<int>> ModulesFromProto(
+    const google::protobuf::RepeatedPtrField<std::string>& names,
+    const models::DecompositionSpec& spec,
+    std::string_view field = "modules");
+
+// The longest prompt that the importance function takes; 0: any.
+int MaxImportanceTokens(const models::DecompositionSpec& spec);
+
+// PROMPT_TOO_LONG for the importance function.
+absl::Status CheckPromptLength(size_t num_tokens,
+                               const models::DecompositionSpec& spec,
+                               const std::string& field);
+
 // One prompt against what its decomposition can take. kInvalidArgument
 // PROMPT_TOO_LONG for the CI function; kResourceExhausted
 // IMPORTANCES_TOO_LARGE.

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "server/service/decomposition_from_proto.h"
 #include "server/service/decomposition_to_proto.h"
+#include "server/service/evaluate_call.h"
 #include "server/service/from_proto.h"
 #include "server/service/importances_call.h"
 #include "server/service/unary_call.h"
@@ -37,6 +38,12 @@ grpc::ServerWriteReactor<v1::ImportancesResponse>*
 DecompositionService::Importances(grpc::CallbackServerContext* /*context*/,
                                   const v1::ImportancesRequest* request) {
   return ImportancesCall::Make(registry_, ledger_, *request);
+}
+
+grpc::ServerWriteReactor<v1::EvaluateResponse>* DecompositionService::Evaluate(
+    grpc::CallbackServerContext* /*context*/,
+    const v1::EvaluateRequest* request) {
+  return EvaluateCall::Make(registry_, ledger_, *request);
 }
 
 absl::Status DecompositionService::List(

@@ -1,5 +1,5 @@
-// L5. spar.v1.DecompositionService: what decompositions are, and what they say
-// about prompts.
+// L5. spar.v1.DecompositionService: what decompositions are, what they say
+// about prompts, and how good they are.
 #pragma once
 
 #include "server/service/call_ledger.h"
@@ -27,6 +27,9 @@ class DecompositionService final
   grpc::ServerWriteReactor<v1::ImportancesResponse>* Importances(
       grpc::CallbackServerContext* context,
       const v1::ImportancesRequest* request) override;
+  grpc::ServerWriteReactor<v1::EvaluateResponse>* Evaluate(
+      grpc::CallbackServerContext* context,
+      const v1::EvaluateRequest* request) override;
 
  private:
   absl::Status List(const v1::ListDecompositionsRequest& request,

@@ -239,9 +239,10 @@ absl::StatusOr<std::vector<TokenId>> TokensFromText(
                      detail);
 }
 
-absl::StatusOr<std::vector<TokenId>> TokensFromProto(const v1::Prompt& prompt,
-                                                     const ServedModel& model,
-                                                     std::string_view field) {
+absl::StatusOr<std::vector<TokenId>> AnyTokensFromProto(
+    const v1::Prompt& prompt,
+    const ServedModel& model,
+    std::string_view field) {
   const std::string text_field = base::Cat(field, ".text");
   std::vector<TokenId> tokens;
   if (prompt.content_case() == v1::Prompt::kText) {
@@ -258,24 +259,31 @@ absl::StatusOr<std::vector<TokenId>> TokensFromProto(const v1::Prompt& prompt,
         "EMPTY_PROMPT", field,
         base::Cat(field, " has no tokens: want at least one"));
   }
-  const models::ModelInfo& info = model.explainer->info();
-  if (tokens.size() > static_cast<size_t>(info.context_length)) {
-    return base::InvalidArgument(
-        "PROMPT_TOO_LONG", field,
-        base::Cat(field, " has ", tokens.size(), " tokens: ",
-                  model.ResourceName(), " reads at most ", info.context_length),
-        {{"token_count", base::Cat(tokens.size())},
-         {"model", model.ResourceName()},
-         {"context_length", base::Cat(info.context_length)}});
-  }
+  const int vocab_size = model.explainer->info().vocab_size;
   const bool from_text = prompt.content_case() == v1::Prompt::kText;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] >= 0 && tokens[i] < info.vocab_size) continue;
+    if (tokens[i] >= 0 && tokens[i] < vocab_size) continue;
     return models::CheckToken(
-        tokens[i], info.vocab_size,
+        tokens[i], vocab_size,
         from_text ? text_field : base::Cat(field, ".tokens.ids[", i, "]"));
   }
   return tokens;
+}
+
+absl::StatusOr<std::vector<TokenId>> TokensFromProto(const v1::Prompt& prompt,
+                                                     const ServedModel& model,
+                                                     std::string_view field) {
+  ASSIGN_OR_RETURN(std::vector<TokenId> tokens,
+                   AnyTokensFromProto(prompt, model, field));
+  const models::ModelInfo& info = model.explainer->info();
+  if (tokens.size() <= static_cast<size_t>(info.context_length)) return tokens;
+  return base::InvalidArgument(
+      "PROMPT_TOO_LONG", field,
+      base::Cat(field, " has ", tokens.size(), " tokens: ",
+                model.ResourceName(), " reads at most ", info.context_length),
+      {{"token_count", base::Cat(tokens.size())},
+       {"model", model.ResourceName()},
+       {"context_length", base::Cat(info.context_length)}});
 }
 
 absl::StatusOr<int> TopKFromProto(const v1::PredictRequest& request,

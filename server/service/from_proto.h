@@ -45,6 +45,10 @@ absl::StatusOr<std::vector<models::TokenId>> TokensFromProto(
     const ServedModel& model,
     std::string_view field = "prompt");
 
+// The same of any length: no PROMPT_TOO_LONG.
+absl::StatusOr<std::vector<models::TokenId>> AnyTokensFromProto(
+    const v1::Prompt& prompt, const ServedModel& model, std::string_view field);
+
 // TOP_K_OUT_OF_RANGE, also where `num_tokens` positions would make the answer
 // too large.
 absl::StatusOr<int> TopKFromProto(const v1::PredictRequest& request,

@@ -48,6 +48,13 @@ inline constexpr int64_t kMaxNodesOfRow = 262'144;
 inline constexpr int kSearchesOfPruning = 16;  // at a time
 inline constexpr int kMaxLivePrunings = 4;     // calls of the whole server
 
+// Of an Evaluate call.
+inline constexpr int kMaxEvaluationPrompts = 4'096;
+inline constexpr int64_t kMaxEvaluationTokens = 262'144;
+inline constexpr size_t kMaxSubsetNameBytes = 64;
+inline constexpr int kMaxComponentsOfMessage = 262'144;
+inline constexpr int kMaxLiveEvaluations = 4;  // calls of the whole server
+
 inline constexpr int64_t kMaxSearchSeconds = 7 * 24 * 3600;
 
 // An error travels in HTTP/2 trailers, of which clients accept 8 KiB in all.

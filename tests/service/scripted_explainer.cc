@@ -203,6 +203,24 @@ void ScriptedExplainer::NextPruned(std::shared_ptr<search::PruningTask> task,
   on_rows(task->work->Next());
 }
 
+void ScriptedExplainer::Evaluate(models::EvaluationRequest request,
+                                 OnEvaluation on_evaluation) {
+  absl::StatusOr<std::unique_ptr<models::Evaluation>> evaluation =
+      backend_.EvaluateDecomposition(request);
+  if (!evaluation.ok()) {
+    on_evaluation(evaluation.status());
+    return;
+  }
+  auto task = std::make_shared<search::EvaluationTask>();
+  task->work = *std::move(evaluation);
+  on_evaluation(std::move(task));
+}
+
+void ScriptedExplainer::NextEvaluated(
+    std::shared_ptr<search::EvaluationTask> task, OnEvaluationParts on_parts) {
+  on_parts(task->work->Next());
+}
+
 void ScriptedExplainer::Attribute(search::AttributionQuestion question,
                                   std::stop_token stop,
                                   OnAttribution on_attribution) {

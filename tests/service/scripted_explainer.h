@@ -52,6 +52,11 @@ class ScriptedExplainer final : public search::Explainer {
   void Prune(models::PruneRequest request, OnPruning on_pruning) override;
   void NextPruned(std::shared_ptr<search::PruningTask> task,
                   OnPrunedRows on_rows) override;
+  // Evaluates as the FakeBackend does, at once.
+  void Evaluate(models::EvaluationRequest request,
+                OnEvaluation on_evaluation) override;
+  void NextEvaluated(std::shared_ptr<search::EvaluationTask> task,
+                     OnEvaluationParts on_parts) override;
   // As an Explainer over GraphBackend would.
   void Attribute(search::AttributionQuestion question,
                  std::stop_token stop,
