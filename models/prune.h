@@ -21,6 +21,7 @@
 
 #include "models/backend.h"
 #include "models/row.h"
+#include "models/schedule.h"
 
 namespace spar::models {
 
@@ -70,16 +71,8 @@ struct PruneNorm {
   bool per_position = true;  // divides by the prompt's length
 };
 
-enum class RateShape { kConstant, kLinear, kCosine };
-
-// The learning rate rises linearly from 0 for a share of the steps, then stays
-// or falls to a share of itself.
-struct PruneRate {
-  double rate = 0.01;
-  RateShape shape = RateShape::kConstant;
-  double final_share = 0;
-  double warmup = 0;  // share of the steps
-};
+// Of the learning rate.
+using PruneRate = Schedule;
 
 // A row ends early when for `patience` steps its loss, averaged over the last
 // ten or so, has not fallen by a share `change` of itself below its least.

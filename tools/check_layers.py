@@ -21,9 +21,13 @@ ALLOWED = {
         "base", "models", "models/snapshot", "models/decomposition",
     },
     "models/text": {"base", "models", "models/text"},
+    "models/train": {
+        "base", "models", "models/snapshot", "models/decomposition",
+        "models/text", "models/train",
+    },
     "models/torch": {
         "base", "models", "models/snapshot", "models/decomposition",
-        "models/torch",
+        "models/train", "models/torch",
     },
     "models/demo": {
         "base", "models", "models/snapshot", "models/decomposition",

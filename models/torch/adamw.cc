@@ -20,14 +20,17 @@ AdamW::AdamW(const std::vector<at::Tensor>& parameters,
 
 AdamW::~AdamW() = default;
 
-double AdamW::Clip() const {
+double AdamW::Clip() {
   if (std::isinf(options_.max_norm)) return 1;
   double square_norm = 0;
   for (const at::Tensor& parameter : parameters_) {
     const at::Tensor& gradient = parameter.grad();
+    if (!gradient.defined()) continue;
     square_norm += (gradient * gradient).sum().item<double>();
   }
-  return std::min(1.0, options_.max_norm / (std::sqrt(square_norm) + 1e-12));
+  last_norm_ = std::sqrt(square_norm);
+  return std::min(1.0,
+                  options_.max_norm / (last_norm_ + options_.norm_epsilon));
 }
 
 void AdamW::Step(double learning_rate) {
@@ -38,6 +41,7 @@ void AdamW::Step(double learning_rate) {
   const double unbias = 1 / std::sqrt(1 - std::pow(options_.beta2, steps_));
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor gradient = parameters_[i].grad();
+    if (!gradient.defined()) continue;
     if (clip != 1) gradient = gradient * clip;
     means_[i].mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
     squares_[i]
@@ -51,6 +55,19 @@ void AdamW::Step(double learning_rate) {
     parameters_[i].addcdiv_(means_[i], root, -step);
     parameters_[i].mutable_grad() = at::Tensor();
   }
+}
+
+void AdamW::Restore(const std::vector<at::Tensor>& means,
+                    const std::vector<at::Tensor>& squares,
+                    int steps) {
+  INVARIANT(means.size() == means_.size());
+  INVARIANT(squares.size() == squares_.size());
+  const c10::NoGradGuard no_grad;
+  for (size_t i = 0; i < means_.size(); ++i) {
+    means_[i].copy_(means[i]);
+    squares_[i].copy_(squares[i]);
+  }
+  steps_ = steps;
 }
 
 at::Tensor AdamW::Keep(const at::Tensor& entries) {

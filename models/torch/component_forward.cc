@@ -32,18 +32,29 @@ class ComponentPass {
   }
 
  private:
-  // Null: not decomposed, or not masked.
-  const MaskedModule* Masked(ModuleSite site, int layer) const {
+  // -1: not decomposed, or neither masked nor replaced.
+  int Masked(ModuleSite site, int layer) const {
     const int module = decomposed_.Find(site, layer);
-    if (module < 0 || run_.modules[module].is_target()) return nullptr;
-    return &run_.modules[module];
+    if (module < 0) return -1;
+    const bool target = run_.replace ? !run_.replaced[module]
+                                     : run_.modules[module].is_target();
+    return target ? -1 : module;
+  }
+
+  // As MaskedModule::Apply.
+  at::Tensor Apply(int module,
+                   const at::Tensor& x,
+                   const at::Tensor& rows,
+                   const at::Tensor& bias) const {
+    if (run_.replace) return run_.replace(module, x, bias);
+    return run_.modules[module].Apply(x, rows, bias);
   }
 
   at::Tensor Embedding() {
-    const MaskedModule* masked = Masked(ModuleSite::kEmbedding, -1);
+    const int masked = Masked(ModuleSite::kEmbedding, -1);
     at::Tensor x =
-        masked != nullptr
-            ? masked->Apply(batch_.tokens(), {}, {})
+        masked >= 0
+            ? Apply(masked, batch_.tokens(), {}, {})
             : decoder_.weights.token_embedding.index_select(0, batch_.tokens());
     See(ModuleSite::kEmbedding, -1, x);
     const at::Tensor& positions = decoder_.weights.position_embedding;
@@ -75,7 +86,7 @@ class ComponentPass {
       return matrix.defined() ? matrix.narrow(0, first, size) : matrix;
     };
     bool any = false;
-    for (const Part& part : parts) any = any || Masked(part.site, layer);
+    for (const Part& part : parts) any = any || Masked(part.site, layer) >= 0;
     if (!any) {
       const int64_t first = parts.begin()->first;
       const Part& last = *(parts.end() - 1);
@@ -90,10 +101,10 @@ class ComponentPass {
     std::vector<at::Tensor> outputs;
     for (const Part& part : parts) {
       const at::Tensor part_bias = slice(bias, part.first, part.size);
-      const MaskedModule* masked = Masked(part.site, layer);
+      const int masked = Masked(part.site, layer);
       outputs.push_back(
-          masked != nullptr
-              ? masked->Apply(x, rows, part_bias)
+          masked >= 0
+              ? Apply(masked, x, rows, part_bias)
               : at::linear(x, slice(weight, part.first, part.size), part_bias));
       See(part.site, layer, outputs.back());
     }
@@ -116,7 +127,7 @@ class ComponentPass {
     };
     at::Tensor q, kv;
     const bool fused =
-        Masked(ModuleSite::kQkv, layer) != nullptr ||
+        Masked(ModuleSite::kQkv, layer) >= 0 ||
         (run_.see_output && decomposed_.Find(ModuleSite::kQkv, layer) >= 0);
     if (fused) {
       const at::Tensor qkv =
@@ -152,9 +163,9 @@ class ComponentPass {
                    const at::Tensor& weight,
                    const at::Tensor& bias,
                    const at::Tensor& x) {
-    const MaskedModule* masked = Masked(site, layer);
-    const at::Tensor y = masked == nullptr ? at::addmm(bias, x, weight)
-                                           : masked->Apply(x, rows_, bias);
+    const int masked = Masked(site, layer);
+    const at::Tensor y = masked < 0 ? at::addmm(bias, x, weight)
+                                    : Apply(masked, x, rows_, bias);
     See(site, layer, y);
     return y;
   }

@@ -18,6 +18,14 @@ namespace spar::models {
 struct ComponentRun {
   // One for each module of the decoder.
   std::vector<MaskedModule> modules = {};
+  // In place of `modules`: which modules are replaced, and by what. `replace`
+  // returns all that a module writes, [n, d_out] in the engine's order, from
+  // what it reads, [n, d_in], of the embedding token ids; `bias` may be
+  // undefined. Needs the result for all tokens.
+  std::vector<bool> replaced = {};
+  std::function<at::Tensor(
+      int module, const at::Tensor& x, const at::Tensor& bias)>
+      replace = nullptr;
   // Of each layer, [tokens or 1, heads] and [tokens or 1, neurons]; undefined:
   // all 1. Empty: all 1 in every layer.
   std::vector<at::Tensor> heads = {};

@@ -288,7 +288,7 @@ std::vector<PlainStep> PrunePlainly(const DecomposedDecoder& decomposed,
           at::where(z[m] > 1, 0.01 * of_h, at::where(z[m] >= 0, of_h, zero));
       const at::Tensor slope = (lower + upper) * plain.alive[m].to(at::kDouble);
       z[m] = adam[m].Move(
-          z[m], slope, LearningRate(request.rate, step, request.steps), step);
+          z[m], slope, ScheduledValue(request.rate, step, request.steps), step);
       told.size +=
           (z[m].clamp(0, 1).gt(request.rounding_threshold) & plain.alive[m])
               .sum()

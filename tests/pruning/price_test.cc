@@ -74,17 +74,17 @@ TEST_F(PriceTest, SlopesAreDerivatives) {
 TEST(ScheduleTest, RatesEqualKnownValues) {
   const PruneRate cosine{
       .rate = 5e-5, .shape = RateShape::kCosine, .final_share = 0.1};
-  EXPECT_NEAR(LearningRate(cosine, 0, 400'000), 5e-5, 1e-15);
-  EXPECT_NEAR(LearningRate(cosine, 100'000, 400'000), 4.34098713e-5, 1e-13);
-  EXPECT_NEAR(LearningRate(cosine, 200'000, 400'000), 2.74999116e-5, 1e-13);
-  EXPECT_NEAR(LearningRate(cosine, 399'999, 400'000), 5e-6, 1e-15);
+  EXPECT_NEAR(ScheduledValue(cosine, 0, 400'000), 5e-5, 1e-15);
+  EXPECT_NEAR(ScheduledValue(cosine, 100'000, 400'000), 4.34098713e-5, 1e-13);
+  EXPECT_NEAR(ScheduledValue(cosine, 200'000, 400'000), 2.74999116e-5, 1e-13);
+  EXPECT_NEAR(ScheduledValue(cosine, 399'999, 400'000), 5e-6, 1e-15);
   const PruneRate rising{.rate = 0.01, .warmup = 0.025};
-  EXPECT_EQ(LearningRate(rising, 0, 400'000), 0);
-  EXPECT_NEAR(LearningRate(rising, 5'000, 400'000), 0.005, 1e-15);
-  EXPECT_NEAR(LearningRate(rising, 10'000, 400'000), 0.01, 1e-15);
+  EXPECT_EQ(ScheduledValue(rising, 0, 400'000), 0);
+  EXPECT_NEAR(ScheduledValue(rising, 5'000, 400'000), 0.005, 1e-15);
+  EXPECT_NEAR(ScheduledValue(rising, 10'000, 400'000), 0.01, 1e-15);
   const PruneRate falling{.rate = 1, .shape = RateShape::kLinear};
-  EXPECT_NEAR(LearningRate(falling, 5, 11), 0.5, 1e-15);
-  EXPECT_EQ(LearningRate(falling, 0, 1), 1);
+  EXPECT_NEAR(ScheduledValue(falling, 5, 11), 0.5, 1e-15);
+  EXPECT_EQ(ScheduledValue(falling, 0, 1), 1);
 }
 
 TEST(ScheduleTest, PowersAnnealLinearly) {

@@ -16,11 +16,13 @@ std::string LayerName(const std::string& prefix, size_t layer) {
 }  // namespace
 
 at::Tensor StoredTensors::Matrix(const std::string& name) const {
-  return CopyTensor(decomposition_.Tensor(name)).to(dtype_).to(device_);
+  if (tensors_ != nullptr) return tensors_->at(name);
+  return CopyTensor(decomposition_->Tensor(name)).to(dtype_).to(device_);
 }
 
 at::Tensor StoredTensors::Vector(const std::string& name) const {
-  return CopyTensor(decomposition_.Tensor(name)).to(at::kFloat).to(device_);
+  if (tensors_ != nullptr) return tensors_->at(name);
+  return CopyTensor(decomposition_->Tensor(name)).to(at::kFloat).to(device_);
 }
 
 at::Tensor Widened(const at::Tensor& weight) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,26 +17,37 @@
 
 namespace spar::models {
 
-// Reads tensors of one decomposition to one device and dtype. Throws
-// c10::Error. Keeps the decomposition's address, for as long as it lives.
+// The tensors of one decomposition, by name. Throws c10::Error. Keeps the
+// addresses that it is given, for as long as it lives.
 class StoredTensors {
  public:
+  // Reads them to one device and dtype.
   StoredTensors(const Decomposition& decomposition,
                 at::Device device,
                 at::ScalarType dtype)
-      : decomposition_(decomposition), device_(device), dtype_(dtype) {}
+      : spec_(decomposition.spec()),
+        decomposition_(&decomposition),
+        device_(device),
+        dtype_(dtype) {}
+  // Float32 tensors at hand, as they are: what is made of leaves that want
+  // gradients is differentiable in them.
+  StoredTensors(const DecompositionSpec& spec,
+                const std::map<std::string, at::Tensor>& tensors)
+      : spec_(spec), tensors_(&tensors) {}
 
   // In the storage dtype: matrices.
   at::Tensor Matrix(const std::string& name) const;
   // In float32: biases, norms and positions.
   at::Tensor Vector(const std::string& name) const;
 
-  const DecompositionSpec& spec() const { return decomposition_.spec(); }
+  const DecompositionSpec& spec() const { return spec_; }
 
  private:
-  const Decomposition& decomposition_;
-  const at::Device device_;
-  const at::ScalarType dtype_;
+  const DecompositionSpec& spec_;
+  const Decomposition* const decomposition_ = nullptr;
+  const std::map<std::string, at::Tensor>* const tensors_ = nullptr;
+  const at::Device device_ = at::kCPU;
+  const at::ScalarType dtype_ = at::kFloat;
 };
 
 // x W^T + b in float32. x: [n, in]; weight: [out, in]; bias [out] or undefined.

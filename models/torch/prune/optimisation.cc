@@ -158,7 +158,7 @@ void Optimisation::Descend() {
                         at::cat(sums.slopes)) +
       UpperSigmoidSlope(sigmoid, logits_,
                         price.slopes * minimality_->Spread(prices_));
-  adam_->Step(LearningRate(request_.rate, step_, request_.steps));
+  adam_->Step(ScheduledValue(request_.rate, step_, request_.steps));
   ++step_;
   lower_ = LowerSigmoid(sigmoid, subject_.sampling, logits_);
   const at::Tensor sizes = minimality_->SumByRow(

@@ -1,4 +1,4 @@
-// L1t. What changes with the steps of a pruning.
+// L1t. What changes with the steps of a pruning, beside its learning rate.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +6,6 @@
 #include "models/prune.h"
 
 namespace spar::models {
-
-// Of step 0 to steps - 1. With w = floor(steps * warmup) it rises as step / w,
-// then falls to final_share at the last step.
-double LearningRate(const PruneRate& rate, int64_t step, int64_t steps);
 
 // p of Note [The price of importance].
 double NormPower(const PruneNorm& norm, int64_t step, int64_t steps);

@@ -1,0 +1,32 @@
+// L1. A training with its files: checkpoints, metrics and the result.
+#pragma once
+
+#include <functional>
+
+#include "absl/status/status.h"
+
+#include "models/train/train_config.h"
+#include "models/training.h"
+
+namespace spar::models {
+
+struct RunTrainingOptions {
+  // Goes on from the latest checkpoint of the output folder, where there is
+  // one; else the folder must hold no checkpoint.
+  bool resume = false;
+  // After each step; returns whether to go on. Never null.
+  std::function<bool(const TrainProgress&)> on_step = nullptr;
+};
+
+enum class TrainingEnd { kDone, kStopped };
+
+// Steps to the end, or until on_step says stop, which saves a checkpoint. Writes
+// into config.output: checkpoints/STEP every save_every steps, the latest two
+// of which are kept; metrics.jsonl every log_every steps; at the end the
+// decomposition in decomposition/. Errors as the training's and
+//   kFailedPrecondition  CHECKPOINT_EXISTS: a checkpoint, and not resumed
+absl::StatusOr<TrainingEnd> RunTraining(const TrainConfig& config,
+                                        const RunTrainingOptions& options,
+                                        Training& training);
+
+}  // namespace spar::models
