@@ -71,8 +71,7 @@ TrainConfig PaperRecipe() {
   config.steps = 1000;
   config.batch_size = kSequences;
   config.data.sequence_length = kLength;
-  config.rate = {
-      .rate = 5e-5, .shape = RateShape::kCosine, .final_share = 0.1};
+  config.rate = {.rate = 5e-5, .shape = RateShape::kCosine, .final_share = 0.1};
   config.clip_components = 0.01;
   config.losses = {
       {.name = "FaithfulnessLoss",

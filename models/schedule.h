@@ -28,7 +28,7 @@ double ScheduledValue(const Schedule& schedule, int64_t step, int64_t steps);
 struct Anneal {
   double from = 0;
   std::optional<double> to = {};  // absent: `from` throughout
-  double begin = 0;               // in [0, 1], at most end; 1: `from` throughout
+  double begin = 0;  // in [0, 1], at most end; 1: `from` throughout
   double end = 1;
 
   friend bool operator==(const Anneal&, const Anneal&) = default;

@@ -49,7 +49,7 @@ struct TrainProgress {
   int64_t step = 0;  // done, of this phase
   int64_t steps = 0;
   std::vector<TrainTerm> terms = {};
-  double total = 0;  // sum of coefficient * value
+  double total = 0;                       // sum of coefficient * value
   std::vector<TrainModule> modules = {};  // empty while warming up
   double rate = 0;                        // the learning rate of the step
   // Norms before clipping; 0 where nothing is clipped.

@@ -30,6 +30,13 @@ constexpr char kVerifyExitCodes[] =
     "Exit codes: 0 it holds; 1 it does not; 2 bad flags, or the certificate "
     "or the model cannot be read.";
 
+constexpr char kAboutTrain[] =
+    "Trains a decomposition of a model, as a JSON file says "
+    "(docs/training.md).";
+constexpr char kTrainExitCodes[] =
+    "Exit codes: 0 trained to the end; 1 training failed; 2 bad flags, "
+    "configuration, model or data; 3 stopped by a signal, with a checkpoint.";
+
 // $XDG_CACHE_HOME/spar, else ~/.cache/spar, else none.
 std::string DefaultCacheDir() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
@@ -57,6 +64,9 @@ struct RawFlags {
   std::string verify_folder = {};
   std::string verify_prompts = {};
   std::string verify_decomposition = {};
+
+  std::string train_config = {};
+  bool resume = false;
 };
 
 void AddBackendFlags(RawFlags* raw, CLI::App* app) {
@@ -152,6 +162,36 @@ CLI::App* AddVerify(RawFlags* raw, CLI::App* app) {
                      "FOLDER of the decomposition whose units it is about");
   AddBackendFlags(raw, verify);
   return verify;
+}
+
+CLI::App* AddTrain(RawFlags* raw, CLI::App* app) {
+  CLI::App* train = app->add_subcommand("train", kAboutTrain);
+  train->footer(kTrainExitCodes);
+  train->add_option("--config", raw->train_config, "FILE that says all of it")
+      ->required();
+  train->add_flag("--resume", raw->resume,
+                  "go on from the latest checkpoint, where there is one");
+  BackendSettings& backend = raw->serve.backend;
+  train->add_option("--device", backend.device, "cpu, cuda or cuda:N")
+      ->capture_default_str();
+  train
+      ->add_option("--threads", backend.threads,
+                   "CPU threads; 0: as many as LibTorch chooses")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  train
+      ->add_option("--cache-dir", raw->cache_dir,
+                   "where digests are kept; empty: nowhere")
+      ->capture_default_str();
+  return train;
+}
+
+TrainCommand TrainCommandOf(const RawFlags& raw) {
+  return {.config = raw.train_config,
+          .resume = raw.resume,
+          .device = raw.serve.backend.device,
+          .threads = raw.serve.backend.threads,
+          .cache_dir = raw.cache_dir};
 }
 
 absl::StatusOr<std::pair<std::string, std::string>> SplitPair(
@@ -296,12 +336,15 @@ Command ParseCommandLine(const std::vector<std::string>& arguments) {
   AddModelFlags(&raw, &app);
   AddBackendFlags(&raw, &app);
   const CLI::App* verify = AddVerify(&raw, &app);
+  const CLI::App* train = AddTrain(&raw, &app);
 
   // CLI11 says everything by exceptions, its help included; they end here.
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
-    return ShowText{.text = verify->parsed() ? verify->help() : app.help()};
+    const CLI::App& asked =
+        verify->parsed() ? *verify : (train->parsed() ? *train : app);
+    return ShowText{.text = asked.help()};
   } catch (const CLI::CallForVersion& version) {
     return ShowText{.text = base::Cat(version.what(), "\n")};
   } catch (const CLI::Error& error) {
@@ -309,6 +352,7 @@ Command ParseCommandLine(const std::vector<std::string>& arguments) {
                     .exit_code = 2};
   }
   if (verify->parsed()) return VerifyCommandOf(raw);
+  if (train->parsed()) return TrainCommandOf(raw);
   absl::StatusOr<ServeCommand> serve = ServeCommandOf(raw);
   if (serve.ok()) return *std::move(serve);
   return ShowText{

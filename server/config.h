@@ -57,13 +57,23 @@ struct VerifyCommand {
   BackendSettings backend = {};
 };
 
+// `spard train`: train a decomposition without a server.
+struct TrainCommand {
+  std::filesystem::path config = {};
+  bool resume = false;
+  std::string device = "cpu";
+  int threads = 0;  // 0: LibTorch's own choice
+  std::filesystem::path cache_dir = {};
+};
+
 // Print and leave: help, the version, or what is wrong with the arguments.
 struct ShowText {
   std::string text = {};
   int exit_code = 0;  // 0: to standard output; 2: to standard error
 };
 
-using Command = std::variant<ServeCommand, VerifyCommand, ShowText>;
+using Command =
+    std::variant<ServeCommand, VerifyCommand, TrainCommand, ShowText>;
 
 // `arguments` without the program's name. Reads the file of --config.
 Command ParseCommandLine(const std::vector<std::string>& arguments);

@@ -1,4 +1,4 @@
-// L6. spard: serves models, or checks one certificate.
+// L6. spard: serves models, checks one certificate, or trains a decomposition.
 #include <cstdio>
 #include <string>
 #include <variant>
@@ -6,6 +6,7 @@
 
 #include "server/config.h"
 #include "server/serve.h"
+#include "server/train.h"
 #include "server/verify.h"
 
 int main(int argc, char** argv) {
@@ -19,5 +20,8 @@ int main(int argc, char** argv) {
     return spar::Verify(*verify);
   }
   spar::BlockStopSignals();
+  if (const auto* train = std::get_if<spar::TrainCommand>(&command)) {
+    return spar::Train(*train);
+  }
   return spar::Serve(std::get<spar::ServeCommand>(command));
 }

@@ -33,21 +33,12 @@ std::string AwaitStopSignal() {
   return signal == SIGTERM ? "SIGTERM" : "SIGINT";
 }
 
-// Whether a stop signal arrives within `wait`.
-bool StopSignalWithin(std::chrono::milliseconds wait) {
-  const sigset_t signals = StopSignals();
-  timespec span = {};
-  span.tv_sec = wait.count() / 1000;
-  span.tv_nsec = wait.count() % 1000 * 1'000'000;
-  return sigtimedwait(&signals, nullptr, &span) > 0;
-}
-
 void Drain(std::chrono::seconds limit, service::Server* server) {
   constexpr std::chrono::milliseconds kStep{50};
   server->Drain();
   const auto deadline = steady_clock::now() + limit;
   while (!server->WaitUntilIdle(steady_clock::now() + kStep)) {
-    const bool impatient = StopSignalWithin(std::chrono::milliseconds(0));
+    const bool impatient = StopSignalPending();
     if (!impatient && steady_clock::now() < deadline) continue;
     base::LogWarning(base::Cat("cancelling ", server->ledger().live(),
                                " calls that are still in progress"));
@@ -94,6 +85,12 @@ void BlockStopSignals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   // A reader of our output that has gone away is no reason to die.
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+bool StopSignalPending() {
+  const sigset_t signals = StopSignals();
+  const timespec at_once = {};
+  return sigtimedwait(&signals, nullptr, &at_once) > 0;
 }
 
 int Serve(const ServeCommand& command) {

@@ -52,10 +52,9 @@ class ComponentPass {
 
   at::Tensor Embedding() {
     const int masked = Masked(ModuleSite::kEmbedding, -1);
-    at::Tensor x =
-        masked >= 0
-            ? Apply(masked, batch_.tokens(), {}, {})
-            : decoder_.weights.token_embedding.index_select(0, batch_.tokens());
+    at::Tensor x = masked >= 0 ? Apply(masked, batch_.tokens(), {}, {})
+                               : decoder_.weights.token_embedding.index_select(
+                                     0, batch_.tokens());
     See(ModuleSite::kEmbedding, -1, x);
     const at::Tensor& positions = decoder_.weights.position_embedding;
     if (positions.defined()) x = x + positions.index_select(0, batch_.ids());
@@ -164,8 +163,8 @@ class ComponentPass {
                    const at::Tensor& bias,
                    const at::Tensor& x) {
     const int masked = Masked(site, layer);
-    const at::Tensor y = masked < 0 ? at::addmm(bias, x, weight)
-                                    : Apply(masked, x, rows_, bias);
+    const at::Tensor y =
+        masked < 0 ? at::addmm(bias, x, weight) : Apply(masked, x, rows_, bias);
     See(site, layer, y);
     return y;
   }

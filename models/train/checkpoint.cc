@@ -24,10 +24,10 @@ constexpr char kFolder[] = "checkpoints";
 constexpr char kPartSuffix[] = ".part";
 
 absl::Status CannotWrite(const fs::path& path) {
-  return base::Error(absl::StatusCode::kUnavailable,
-                     base::Cat("cannot write the checkpoint ", path.string()),
-                     {.reason = "CANNOT_WRITE",
-                      .metadata = {{"file", path.string()}}});
+  return base::Error(
+      absl::StatusCode::kUnavailable,
+      base::Cat("cannot write the checkpoint ", path.string()),
+      {.reason = "CANNOT_WRITE", .metadata = {{"file", path.string()}}});
 }
 
 // The step in a checkpoint's name.
@@ -41,7 +41,8 @@ std::optional<int64_t> StepOf(const fs::path& folder) {
 }
 
 // By step.
-std::vector<std::pair<int64_t, fs::path>> CheckpointsOf(const fs::path& output) {
+std::vector<std::pair<int64_t, fs::path>> CheckpointsOf(
+    const fs::path& output) {
   std::vector<std::pair<int64_t, fs::path>> found;
   std::error_code error;
   for (fs::directory_iterator entry(output / kFolder, error), end;
@@ -65,8 +66,9 @@ absl::StatusOr<CheckpointHead> ReadHead(const fs::path& folder) {
                          std::istreambuf_iterator<char>());
   const absl::StatusOr<Json> json = ParseJsonObject(text);
   if (!json.ok()) {
-    return BadCheckpoint(folder, base::Cat(kHeadFile, " is no JSON: ",
-                                           base::MessageOf(json.status())));
+    return BadCheckpoint(
+        folder,
+        base::Cat(kHeadFile, " is no JSON: ", base::MessageOf(json.status())));
   }
   CheckpointHead head;
   const auto config = json->find("config_digest");
@@ -91,10 +93,10 @@ absl::StatusOr<CheckpointHead> ReadHead(const fs::path& folder) {
 }  // namespace
 
 absl::Status BadCheckpoint(const fs::path& folder, const std::string& message) {
-  return base::Error(absl::StatusCode::kInvalidArgument,
-                     base::Cat("checkpoint ", folder.string(), ": ", message),
-                     {.reason = "BAD_CHECKPOINT",
-                      .metadata = {{"folder", folder.string()}}});
+  return base::Error(
+      absl::StatusCode::kInvalidArgument,
+      base::Cat("checkpoint ", folder.string(), ": ", message),
+      {.reason = "BAD_CHECKPOINT", .metadata = {{"folder", folder.string()}}});
 }
 
 absl::Status WriteCheckpoint(const fs::path& folder,

@@ -98,8 +98,8 @@ void ReadPower(ConfigReader& entry, LossConfig* loss) {
   power.from = ReadPositive(entry, "pnorm", 100);
   if (!entry.IsSet("beta")) entry.Refuse("beta", "is missing");
   loss->beta = ReadNonNegative(entry, "beta", 0, 1e6);
-  loss->epsilon = entry.OptionalReal("eps", {.above = 0, .max = 1})
-                      .value_or(1e-12);
+  loss->epsilon =
+      entry.OptionalReal("eps", {.above = 0, .max = 1}).value_or(1e-12);
   if (entry.IsSet("p_anneal_final_p")) {
     power.to = ReadPositive(entry, "p_anneal_final_p", 100);
   }
@@ -150,8 +150,8 @@ PersistentPgdConfig ReadPersistent(ConfigReader& entry) {
   if (pgd.scope == PersistentScope::kRepeatAcrossBatch) {
     pgd.num_sources = entry.Int("scope.n_sources", kSourcesRange);
   }
-  pgd.sigmoid = entry.OptionalBool("use_sigmoid_parameterization")
-                    .value_or(false);
+  pgd.sigmoid =
+      entry.OptionalBool("use_sigmoid_parameterization").value_or(false);
   pgd.warmup_steps =
       entry.OptionalInt("n_warmup_steps", kWarmupRange).value_or(0);
   return pgd;
@@ -203,14 +203,15 @@ double ReadNonNegative(ConfigReader& config,
                        const std::string& field,
                        double otherwise,
                        double max) {
-  const double value =
-      config.OptionalReal(field, {.above = -1e300, .max = max})
-          .value_or(otherwise);
+  const double value = config.OptionalReal(field, {.above = -1e300, .max = max})
+                           .value_or(otherwise);
   if (value < 0) config.Refuse(field, "want 0 or more");
   return value;
 }
 
-double ReadPositive(ConfigReader& config, const std::string& field, double max) {
+double ReadPositive(ConfigReader& config,
+                    const std::string& field,
+                    double max) {
   const std::optional<double> value =
       config.OptionalReal(field, {.above = 0, .max = max});
   if (!value.has_value()) config.Refuse(field, "want a number above 0");

@@ -12,8 +12,7 @@ namespace fs = std::filesystem;
 constexpr int kKeptCheckpoints = 2;
 
 absl::Status SaveCheckpoint(const fs::path& output, const Training& training) {
-  RETURN_IF_ERROR(
-      training.Save(CheckpointFolder(output, training.step())));
+  RETURN_IF_ERROR(training.Save(CheckpointFolder(output, training.step())));
   PruneCheckpoints(output, kKeptCheckpoints);
   return absl::OkStatus();
 }
@@ -22,11 +21,11 @@ absl::Status Begin(const TrainConfig& config, bool resume, Training& training) {
   const fs::path latest = LatestCheckpoint(config.output);
   if (latest.empty()) return absl::OkStatus();
   if (resume) return training.Restore(latest);
-  return base::Error(
-      absl::StatusCode::kFailedPrecondition,
-      base::Cat("there is a checkpoint, ", latest.string(),
-                ": resume it, or choose another out_dir"),
-      {.reason = "CHECKPOINT_EXISTS", .metadata = {{"folder", latest.string()}}});
+  return base::Error(absl::StatusCode::kFailedPrecondition,
+                     base::Cat("there is a checkpoint, ", latest.string(),
+                               ": resume it, or choose another out_dir"),
+                     {.reason = "CHECKPOINT_EXISTS",
+                      .metadata = {{"folder", latest.string()}}});
 }
 
 bool IsLogged(const TrainProgress& progress, int every) {

@@ -20,10 +20,10 @@ struct RunTrainingOptions {
 
 enum class TrainingEnd { kDone, kStopped };
 
-// Steps to the end, or until on_step says stop, which saves a checkpoint. Writes
-// into config.output: checkpoints/STEP every save_every steps, the latest two
-// of which are kept; metrics.jsonl every log_every steps; at the end the
-// decomposition in decomposition/. Errors as the training's and
+// Steps to the end, or until on_step says stop, which saves a checkpoint.
+// Writes into config.output: checkpoints/STEP every save_every steps, the
+// latest two of which are kept; metrics.jsonl every log_every steps; at the end
+// the decomposition in decomposition/. Errors as the training's and
 //   kFailedPrecondition  CHECKPOINT_EXISTS: a checkpoint, and not resumed
 absl::StatusOr<TrainingEnd> RunTraining(const TrainConfig& config,
                                         const RunTrainingOptions& options,

@@ -18,10 +18,9 @@ constexpr size_t kPieceBytes = size_t{64} << 10;
 constexpr int kRounds = 4;
 
 absl::Status BadData(const fs::path& file, const std::string& message) {
-  return base::Error(absl::StatusCode::kInvalidArgument,
-                     Cat(file.string(), ": ", message),
-                     {.reason = "BAD_DATA",
-                      .metadata = {{"file", file.string()}}});
+  return base::Error(
+      absl::StatusCode::kInvalidArgument, Cat(file.string(), ": ", message),
+      {.reason = "BAD_DATA", .metadata = {{"file", file.string()}}});
 }
 
 absl::StatusOr<std::string> ReadFile(const fs::path& file) {
@@ -47,9 +46,9 @@ class Shuffled final : public TokenRows {
   std::vector<TokenId> Row(int64_t index) const override {
     const uint64_t pass =
         base::SplitMix64(seed_) + static_cast<uint64_t>(index / rows_);
-    const auto row = tokens_.begin() +
-                     Permuted(index % rows_, rows_, base::SplitMix64(pass)) *
-                         length_;
+    const auto row =
+        tokens_.begin() +
+        Permuted(index % rows_, rows_, base::SplitMix64(pass)) * length_;
     return {row, row + length_};
   }
 
@@ -94,8 +93,8 @@ absl::StatusOr<std::vector<TokenId>> ReadTokenFile(const fs::path& file,
                                                    int vocab_size) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
   if (text.size() % static_cast<size_t>(bytes) != 0) {
-    return BadData(file, Cat("has ", text.size(), " bytes, no multiple of ",
-                             bytes));
+    return BadData(file,
+                   Cat("has ", text.size(), " bytes, no multiple of ", bytes));
   }
   std::vector<TokenId> tokens;
   tokens.reserve(text.size() / static_cast<size_t>(bytes));

@@ -65,7 +65,7 @@ struct PersistentPgdConfig {
   double epsilon = 1e-8;
   Schedule rate = {};  // of the ascents, over the steps of training
   Scope scope = Scope::kSingleSource;
-  int num_sources = 1;  // kRepeatAcrossBatch
+  int num_sources = 1;   // kRepeatAcrossBatch
   bool sigmoid = false;  // s = logistic(x), and x moves
   int warmup_steps = 0;  // ascents before each step's own
 };

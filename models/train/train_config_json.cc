@@ -89,9 +89,9 @@ CiRotaryAttention ReadRotary(ConfigReader& config,
       config.OptionalReal(field + ".rope_base", {.above = 0, .max = 1e12})
           .value_or(10000.0);
   if (width % (2 * attention.num_heads) != 0) {
-    config.Refuse(field + ".n_heads",
-                  base::Cat("want heads of an even width, and the stream's is ",
-                            width));
+    config.Refuse(
+        field + ".n_heads",
+        base::Cat("want heads of an even width, and the stream's is ", width));
   }
   return attention;
 }
@@ -220,9 +220,8 @@ void CheckTogether(ConfigReader& config, const TrainConfig& train) {
     runs |= loss.kind != LossKind::kFaithfulness;
     if (!loss.persistent.has_value()) continue;
     if (train.batch_size % loss.persistent->num_sources != 0) {
-      config.Refuse("batch_size",
-                    base::Cat("is no multiple of n_sources, ",
-                              loss.persistent->num_sources));
+      config.Refuse("batch_size", base::Cat("is no multiple of n_sources, ",
+                                            loss.persistent->num_sources));
     }
   }
   if (config.IsSet("n_mask_samples") && !stochastic) {
@@ -266,8 +265,8 @@ absl::StatusOr<TrainConfig> Read(const fs::path& file, const Json& fields) {
   const int samples =
       config.OptionalInt("n_mask_samples", {.min = 1, .max = 1024}).value_or(1);
   ASSIGN_OR_RETURN(train.losses, ReadLosses(config, samples));
-  train.seed = static_cast<uint64_t>(
-      config.OptionalInt("seed", kSeedRange).value_or(0));
+  train.seed =
+      static_cast<uint64_t>(config.OptionalInt("seed", kSeedRange).value_or(0));
   train.steps = config.Int("steps", kStepsRange);
   train.batch_size = config.Int("batch_size", kBatchRange);
   train.rate = ReadSchedule(config, "lr_schedule");
@@ -276,8 +275,7 @@ absl::StatusOr<TrainConfig> Read(const fs::path& file, const Json& fields) {
       config.OptionalReal("grad_clip_norm_components", kNormRange);
   train.clip_ci = config.OptionalReal("grad_clip_norm_ci_fns", kNormRange);
   ReadWarmup(config, &train);
-  train.alive_threshold =
-      ReadNonNegative(config, "ci_alive_threshold", 0, 1);
+  train.alive_threshold = ReadNonNegative(config, "ci_alive_threshold", 0, 1);
   train.log_every =
       config.OptionalInt("train_log_freq", kEveryRange).value_or(100);
   train.save_every =

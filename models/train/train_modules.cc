@@ -1,9 +1,9 @@
 #include "models/train/train_modules.h"
 
-#include <fnmatch.h>
-
 #include <set>
 #include <utility>
+
+#include <fnmatch.h>
 
 #include "base/status.h"
 #include "models/decomposition/decomposable_modules.h"
@@ -61,9 +61,9 @@ absl::StatusOr<std::vector<CiGroup>> GroupsOf(
     groups.push_back(std::move(group));
   }
   if (seen.size() != modules.size()) {
-    return Refuse("ci_config.block_groups",
-                  Cat("holds ", seen.size(), " of the ", modules.size(),
-                      " modules"));
+    return Refuse(
+        "ci_config.block_groups",
+        Cat("holds ", seen.size(), " of the ", modules.size(), " modules"));
   }
   return groups;
 }
@@ -85,8 +85,8 @@ absl::StatusOr<DecompositionSpec> SpecOf(
     }
     for (const int m : picked) {
       if (components[m] != 0) {
-        return Refuse(field,
-                      Cat("module ", Quoted(modules[m].name), " is picked twice"));
+        return Refuse(
+            field, Cat("module ", Quoted(modules[m].name), " is picked twice"));
       }
       components[m] = pattern.num_components;
     }
@@ -110,10 +110,10 @@ absl::StatusOr<DecompositionSpec> SpecOf(
   }
   if (spec.ci.attention.has_value() &&
       spec.ci.attention->max_positions < config.data.sequence_length) {
-    return Refuse("task_config.max_seq_len",
-                  Cat("is ", config.data.sequence_length,
-                      ", and the CI function takes ",
-                      spec.ci.attention->max_positions, " positions"));
+    return Refuse(
+        "task_config.max_seq_len",
+        Cat("is ", config.data.sequence_length, ", and the CI function takes ",
+            spec.ci.attention->max_positions, " positions"));
   }
   spec.sigmoid = config.sigmoid;
   spec.sampling = config.sampling;

@@ -105,7 +105,8 @@ TEST(TrainConfig, ReadsEveryField) {
       ParseTrainConfig("/c/train.json", json.dump());
   ASSERT_TRUE(config.ok()) << config.status();
   const LossConfig& price = config->losses[1];
-  EXPECT_EQ(price.power, (Anneal{.from = 2, .to = 0.4, .begin = 0, .end = 0.9}));
+  EXPECT_EQ(price.power,
+            (Anneal{.from = 2, .to = 0.4, .begin = 0, .end = 0.9}));
   EXPECT_EQ(config->losses[2].routing.kind, RoutingKind::kStaticProbability);
   EXPECT_EQ(config->losses[2].samples, 2);
   EXPECT_EQ(config->losses[3].routing.kind, RoutingKind::kLayerwise);
@@ -215,13 +216,13 @@ TEST(TrainModules, PicksByPatternInTheTargetsOrder) {
 TEST(TrainModules, RefusesPatternsThatPickNothingOrTwice) {
   TrainConfig config;
   config.modules = {{"h.2.*", 3}};
-  EXPECT_THAT(std::string(base::MessageOf(
-                  SpecOf(config, FourModules(), "").status())),
-              HasSubstr("picks nothing"));
+  EXPECT_THAT(
+      std::string(base::MessageOf(SpecOf(config, FourModules(), "").status())),
+      HasSubstr("picks nothing"));
   config.modules = {{"h.*", 3}, {"*.1.mlp.*", 5}};
-  EXPECT_THAT(std::string(base::MessageOf(
-                  SpecOf(config, FourModules(), "").status())),
-              HasSubstr("'h.1.mlp.c_fc' is picked twice"));
+  EXPECT_THAT(
+      std::string(base::MessageOf(SpecOf(config, FourModules(), "").status())),
+      HasSubstr("'h.1.mlp.c_fc' is picked twice"));
 }
 
 TEST(TrainModules, RefusesGroupsThatAreNoPartition) {
@@ -229,9 +230,9 @@ TEST(TrainModules, RefusesGroupsThatAreNoPartition) {
   config.modules = {{"*", 3}};
   config.ci.kind = CiKind::kGlobalReverseResidual;
   config.groups = {{"last", {"h.1.*"}}};
-  EXPECT_THAT(std::string(base::MessageOf(
-                  SpecOf(config, FourModules(), "").status())),
-              HasSubstr("holds 2 of the 4 modules"));
+  EXPECT_THAT(
+      std::string(base::MessageOf(SpecOf(config, FourModules(), "").status())),
+      HasSubstr("holds 2 of the 4 modules"));
   config.groups = {{"last", {"h.1.*"}}, {"first", {"h.0.*"}}};
   const auto spec = SpecOf(config, FourModules(), "");
   ASSERT_TRUE(spec.ok());
@@ -286,13 +287,13 @@ TEST(TokenRows, ReadsTokenFilesAndNamesBadTokens) {
   EXPECT_EQ(*ReadTokenFile(file, 2, 300), (std::vector<TokenId>{1, 258}));
   EXPECT_EQ(*ReadTokenFile(file, 4, 1 << 30),
             (std::vector<TokenId>{(258 << 16) + 1}));
-  EXPECT_THAT(std::string(base::MessageOf(
-                  ReadTokenFile(file, 2, 258).status())),
-              HasSubstr("token 1 is 258"));
+  EXPECT_THAT(
+      std::string(base::MessageOf(ReadTokenFile(file, 2, 258).status())),
+      HasSubstr("token 1 is 258"));
   std::ofstream(file, std::ios::binary | std::ios::app) << "x";
-  EXPECT_THAT(std::string(base::MessageOf(
-                  ReadTokenFile(file, 2, 300).status())),
-              HasSubstr("5 bytes"));
+  EXPECT_THAT(
+      std::string(base::MessageOf(ReadTokenFile(file, 2, 300).status())),
+      HasSubstr("5 bytes"));
   EXPECT_TRUE(absl::IsNotFound(
       ReadTokenFile(file.parent_path() / "none", 2, 9).status()));
 }
@@ -351,13 +352,15 @@ TEST(RunTraining, SavesLogsStopsAndGoesOn) {
   EXPECT_FALSE(fs::exists(CheckpointFolder(config.output, 4)));
   // What a killed run logged behind its last checkpoint is logged anew.
   std::ofstream(config.output / "metrics.jsonl", std::ios::app)
-      << R"({"phase":"training","step":15})" << "\n{\"phase\":\"tr";
+      << R"({"phase":"training","step":15})"
+      << "\n{\"phase\":\"tr";
   Counting again(20);
-  EXPECT_TRUE(absl::IsFailedPrecondition(
-      RunTraining(config, options, again).status()));
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(RunTraining(config, options, again).status()));
   options.resume = true;
   EXPECT_EQ(*RunTraining(config, options, again), TrainingEnd::kDone);
-  EXPECT_EQ(LoggedSteps(config.output), (std::vector<int64_t>{1, 5, 10, 15, 20}));
+  EXPECT_EQ(LoggedSteps(config.output),
+            (std::vector<int64_t>{1, 5, 10, 15, 20}));
   EXPECT_TRUE(fs::exists(config.output / "decomposition"));
   EXPECT_EQ(LatestCheckpoint(config.output).filename(), "20");
 }

@@ -27,11 +27,11 @@ at::Tensor WithSlope(const at::Tensor& z,
 
 at::Tensor Lower(CiSigmoid kind, const at::Tensor& z) {
   const at::Tensor at_z = z.detach();
-  return WithSlope(
-      z, LowerSigmoid(kind, MaskSampling::kContinuous, at_z),
-      [=](const at::Tensor& g) {
-        return LowerSigmoidSlope(kind, MaskSampling::kContinuous, at_z, g);
-      });
+  return WithSlope(z, LowerSigmoid(kind, MaskSampling::kContinuous, at_z),
+                   [=](const at::Tensor& g) {
+                     return LowerSigmoidSlope(kind, MaskSampling::kContinuous,
+                                              at_z, g);
+                   });
 }
 
 at::Tensor Upper(CiSigmoid kind, const at::Tensor& z) {
@@ -161,8 +161,7 @@ at::Tensor PlainRecipe::Distance(Step& step, const at::Tensor& output) const {
     return (output - step.output).pow(2).mean();
   }
   const at::Tensor p = step.output.softmax(-1);
-  return (p * (step.output.log_softmax(-1) - output.log_softmax(-1)))
-             .sum() /
+  return (p * (step.output.log_softmax(-1) - output.log_softmax(-1))).sum() /
          static_cast<double>(step.rows);
 }
 
@@ -226,9 +225,8 @@ at::Tensor PlainRecipe::Pgd(Step& step,
                             const DrawKey& key,
                             int only) {
   const PgdConfig& config = *loss.pgd;
-  const int64_t rows = config.scope == PgdConfig::Scope::kSharedAcrossBatch
-                           ? 1
-                           : step.rows;
+  const int64_t rows =
+      config.scope == PgdConfig::Scope::kSharedAcrossBatch ? 1 : step.rows;
   const auto masks_of = [&](const std::vector<at::Tensor>& sources) {
     Masks masks = Sourced(step, only, sources);
     Route(loss.routing, key.Of(0), step.rows, masks);
@@ -250,7 +248,8 @@ at::Tensor PlainRecipe::Pgd(Step& step,
   for (int i = 0; i < config.num_steps; ++i) {
     std::vector<at::Tensor> leaves;
     for (const at::Tensor& s : sources) leaves.push_back(Leaf(s));
-    const at::Tensor value = Distance(step, Run(step, masks_of(leaves), nullptr));
+    const at::Tensor value =
+        Distance(step, Run(step, masks_of(leaves), nullptr));
     value.backward({}, /*retain_graph=*/true, false, at::TensorList(leaves));
     for (size_t m = 0; m < sources.size(); ++m) {
       if (!leaves[m].grad().defined()) continue;
@@ -393,15 +392,13 @@ std::vector<double> PlainRecipe::Accumulate(const at::Tensor& data,
   at::Tensor squares = at::zeros({});
   double entries = 0;
   for (size_t m = 0; m < w_.size(); ++m) {
-    activations.push_back(
-        at::mm(step.inputs.Of(spec_.modules[m]), v_[m].t()));
+    activations.push_back(at::mm(step.inputs.Of(spec_.modules[m]), v_[m].t()));
     step.delta.push_back(w_[m] - at::mm(u_[m].t(), v_[m]));
     squares = squares + step.delta[m].pow(2).sum();
     entries += static_cast<double>(w_[m].numel());
   }
-  const std::vector<at::Tensor> z =
-      LoadCiFunction(StoredTensors(spec_, ci_))
-          ->Logits(step.inputs, activations);
+  const std::vector<at::Tensor> z = LoadCiFunction(StoredTensors(spec_, ci_))
+                                        ->Logits(step.inputs, activations);
   const DrawKey noise =
       KeyOf(config_.seed, DrawUse::kImportances).Of(step_index);
   for (size_t m = 0; m < z.size(); ++m) {

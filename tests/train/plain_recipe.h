@@ -42,9 +42,9 @@ class PlainRecipe {
     at::Tensor mean = {}, square = {};
   };
   struct Mask {
-    at::Tensor m = {};        // [rows or 1, C]
-    at::Tensor delta = {};    // [rows or 1, 1]; undefined: no Delta
-    at::Tensor routed = {};   // bool [rows, 1]; undefined: all
+    at::Tensor m = {};       // [rows or 1, C]
+    at::Tensor delta = {};   // [rows or 1, 1]; undefined: no Delta
+    at::Tensor routed = {};  // bool [rows, 1]; undefined: all
   };
   using Masks = std::map<size_t, Mask>;
 
@@ -61,7 +61,9 @@ class PlainRecipe {
              const DrawKey& key,
              int64_t rows,
              Masks& masks) const;
-  at::Tensor Pgd(Step& step, const LossConfig& loss, const DrawKey& key,
+  at::Tensor Pgd(Step& step,
+                 const LossConfig& loss,
+                 const DrawKey& key,
                  int only);
   at::Tensor Persistent(Step& step, size_t index, const DrawKey& key);
   void Ascend(const LossConfig& loss,

@@ -26,7 +26,9 @@ void PrintTo(const RecipeCase& c, std::ostream* out) {
   *out << c.name;
 }
 
-LossConfig Pgd(RoutingKind routing, PgdConfig::Scope scope, PgdConfig::Init init) {
+LossConfig Pgd(RoutingKind routing,
+               PgdConfig::Scope scope,
+               PgdConfig::Init init) {
   LossConfig loss = Recon(LossKind::kPgdRecon, routing, 0.7);
   loss.pgd = {.init = init, .step_size = 0.2, .num_steps = 2, .scope = scope};
   return loss;
@@ -75,12 +77,12 @@ std::vector<RecipeCase> RecipeCases() {
       {Recon(LossKind::kStochasticHiddenActs, RoutingKind::kAll, 2)});
   using PgdScope = PgdConfig::Scope;
   using Init = PgdConfig::Init;
-  add("PgdShared", {Pgd(RoutingKind::kAll, PgdScope::kSharedAcrossBatch,
-                        Init::kRandom)});
+  add("PgdShared",
+      {Pgd(RoutingKind::kAll, PgdScope::kSharedAcrossBatch, Init::kRandom)});
   add("PgdSubset", {Pgd(RoutingKind::kUniformSubset,
                         PgdScope::kUniquePerDatapoint, Init::kZeroes)});
-  add("PgdLayerwise", {Pgd(RoutingKind::kLayerwise,
-                           PgdScope::kSharedAcrossBatch, Init::kOnes)})
+  add("PgdLayerwise",
+      {Pgd(RoutingKind::kLayerwise, PgdScope::kSharedAcrossBatch, Init::kOnes)})
       .config.use_delta = false;
   const PersistentPgdConfig sign{.rate = {.rate = 0.1}};
   add("PersistentSingleSign", {Persistent(RoutingKind::kAll, sign)});
@@ -221,10 +223,9 @@ TEST(Faithfulness, StaysExactWhereTheFactorsAreNearTheWeight) {
   w.copy_(at::mm(u.t(), v) + 1e-5 * at::ones(w.sizes()));
   double rest = 0, entries = 0;
   for (size_t m = 0; m < spec.modules.size(); ++m) {
-    const at::Tensor delta =
-        trainer.factors().weight(m).to(at::kDouble) -
-        at::mm(trainer.factors().u(m).to(at::kDouble).t(),
-               trainer.factors().v(m).to(at::kDouble));
+    const at::Tensor delta = trainer.factors().weight(m).to(at::kDouble) -
+                             at::mm(trainer.factors().u(m).to(at::kDouble).t(),
+                                    trainer.factors().v(m).to(at::kDouble));
     if (m == 0) {
       EXPECT_NEAR(delta.pow(2).mean().item<double>() / 1e-10, 1, 0.05);
     } else {

@@ -29,7 +29,8 @@ DecoderSpec FixtureShape() {
 }  // namespace
 
 at::Tensor RandomTokens::Batch(int64_t step) const {
-  return (DrawKey(99).Of(step).Uniform({sequences_, length_}, at::kCPU) * vocab_)
+  return (DrawKey(99).Of(step).Uniform({sequences_, length_}, at::kCPU) *
+          vocab_)
       .floor()
       .to(at::kLong);
 }

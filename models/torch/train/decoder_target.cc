@@ -33,8 +33,9 @@ class DecoderBatch final : public TargetBatch {
   DecoderBatch(const Decoder& decoder,
                const DecomposedDecoder& places,
                const at::Tensor& data)
-      : decoder_(decoder), places_(places), batch_(SequencesOf(decoder, data)) {
-  }
+      : decoder_(decoder),
+        places_(places),
+        batch_(SequencesOf(decoder, data)) {}
 
   const std::vector<Run>& runs() const override { return batch_.runs(); }
 

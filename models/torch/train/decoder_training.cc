@@ -88,9 +88,9 @@ absl::StatusOr<std::unique_ptr<Training>> MakeDecoderTraining(
                   config.data.sequence_length, ", and the model takes ",
                   decoder.context_length));
   }
-  ASSIGN_OR_RETURN(const DecompositionSpec spec,
-                   SpecOf(config, DecomposableModules(decoder),
-                          snapshot->weights_digest()));
+  ASSIGN_OR_RETURN(
+      const DecompositionSpec spec,
+      SpecOf(config, DecomposableModules(decoder), snapshot->weights_digest()));
   std::unique_ptr<Training> training;
   RETURN_IF_ERROR(CatchTorch("preparing a training", [&] {
     if (options.num_threads > 0) at::set_num_threads(options.num_threads);

@@ -46,7 +46,8 @@ TrainedFactors::TrainedFactors(const TrainTarget& target,
   std::vector<bool> is_copy(modules_.size());
   const std::vector<std::pair<int, int>> tied = target.tied();
   for (const auto& [first, second] : tied) {
-    INVARIANT(modules_[first].num_components == modules_[second].num_components);
+    INVARIANT(modules_[first].num_components ==
+              modules_[second].num_components);
     v_[second] = u_[first];
     u_[second] = v_[first];
     is_copy[second] = true;

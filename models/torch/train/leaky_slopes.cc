@@ -74,10 +74,10 @@ double AddLeakyPrice(const at::Tensor& z,
     const double log = std::log1p(sums[c]) / std::numbers::ln2;
     loss += sums[c] * (1 + options.beta * log);
     const double of_sum =
-        1 + options.beta *
-                (log + sums[c] / ((1 + sums[c]) * std::numbers::ln2));
-    outer[c] = static_cast<float>(options.coefficient * of_sum *
-                                  options.power / static_cast<double>(count));
+        1 +
+        options.beta * (log + sums[c] / ((1 + sums[c]) * std::numbers::ln2));
+    outer[c] = static_cast<float>(options.coefficient * of_sum * options.power /
+                                  static_cast<double>(count));
   }
   for (int64_t i = 0; i < count; ++i) {
     const float* const slope = inner.const_data_ptr<float>() + i * width;

@@ -22,8 +22,7 @@ OutputLoss::Value OutputLoss::Of(const at::Tensor& output) const {
   const double rows = static_cast<double>(output.size(0));
   at::Tensor logs = output.log_softmax(-1);
   const at::Tensor loss = ((target_ - logs) * probabilities_).sum() / rows;
-  return {.loss = loss,
-          .slopes = logs.exp_().sub_(probabilities_).div_(rows)};
+  return {.loss = loss, .slopes = logs.exp_().sub_(probabilities_).div_(rows)};
 }
 
 }  // namespace spar::models

@@ -14,7 +14,7 @@ class OutputLoss {
   OutputLoss(OutputDistance distance, const at::Tensor& output);
 
   struct Value {
-    at::Tensor loss = {};   // a number
+    at::Tensor loss = {};    // a number
     at::Tensor slopes = {};  // d loss / d output, [rows, outputs]
   };
   // kKl: the mean over rows of KL(softmax(target) || softmax(output)), nats;

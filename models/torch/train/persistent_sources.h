@@ -31,8 +31,9 @@ class PersistentSources {
   // What they choose for each row of a batch, differentiable in the leaves.
   std::vector<ModuleSources> OfRows() const;
   const std::vector<at::Tensor>& leaves() const { return leaves_; }
-  // Moves the leaves along `scale`, above 0, times their gradients, which it clears, and
-  // back into [0, 1]. By sign, s += rate * sign(grad); else as Adam.
+  // Moves the leaves along `scale`, above 0, times their gradients, which it
+  // clears, and back into [0, 1]. By sign, s += rate * sign(grad); else as
+  // Adam.
   void Ascend(double rate, double scale);
 
   // Names to tensors of all that ascents depend on, and the number of ascents.

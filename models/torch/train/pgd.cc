@@ -30,17 +30,16 @@ std::vector<ModuleSources> AttackByPgd(StepBatch& batch,
                                        const PgdConfig& config,
                                        bool use_delta,
                                        const DrawKey& key) {
-  const int64_t rows = config.scope == PgdConfig::Scope::kSharedAcrossBatch
-                           ? 1
-                           : batch.rows();
+  const int64_t rows =
+      config.scope == PgdConfig::Scope::kSharedAcrossBatch ? 1 : batch.rows();
   std::vector<ModuleSources> sources(g.size());
   std::vector<at::Tensor> leaves;
   for (size_t m = 0; m < g.size(); ++m) {
     if (only >= 0 && static_cast<size_t>(only) != m) continue;
     const auto leaf = [&](uint64_t use, int64_t width) {
-      leaves.push_back(Begin(config.init, {rows, width}, key.Of(m).Of(use),
-                             batch.device())
-                           .requires_grad_(true));
+      leaves.push_back(
+          Begin(config.init, {rows, width}, key.Of(m).Of(use), batch.device())
+              .requires_grad_(true));
       return leaves.back();
     };
     sources[m].masks = leaf(0, g[m].size(1));

@@ -25,9 +25,13 @@ ReconTerm::ReconTerm(const LossConfig& config,
     : config_(config),
       settings_(settings),
       sources_(config.persistent.has_value()
-                   ? std::make_unique<PersistentSources>(
-                         *config.persistent, modules, num_sequences, length,
-                         settings.use_delta, sources_key, device)
+                   ? std::make_unique<PersistentSources>(*config.persistent,
+                                                         modules,
+                                                         num_sequences,
+                                                         length,
+                                                         settings.use_delta,
+                                                         sources_key,
+                                                         device)
                    : nullptr) {}
 
 at::Tensor ReconTerm::Add(StepBatch& batch,
@@ -55,9 +59,8 @@ at::Tensor ReconTerm::AddRun(StepBatch& batch,
                              int only,
                              double weight,
                              const DrawKey& key) {
-  const std::vector<at::Tensor> routing =
-      DrawRouting(config_.routing, key.Of(0), g.size(), batch.rows(),
-                  batch.device());
+  const std::vector<at::Tensor> routing = DrawRouting(
+      config_.routing, key.Of(0), g.size(), batch.rows(), batch.device());
   const DrawKey masks = key.Of(1);
   const c10::AutoGradMode gradients(true);
   const bool use_delta = settings_.use_delta;
@@ -106,9 +109,8 @@ at::Tensor ReconTerm::AddPersistent(StepBatch& batch,
   }
   const std::vector<at::Tensor> bits = routing(config.warmup_steps);
   const c10::AutoGradMode gradients(true);
-  const at::Tensor loss =
-      batch.Recon(AdversarialMasks(g, bits, -1, sources_->OfRows()),
-                  config_.coefficient);
+  const at::Tensor loss = batch.Recon(
+      AdversarialMasks(g, bits, -1, sources_->OfRows()), config_.coefficient);
   // Only this run reads the sources, so their slopes are the loss's own.
   sources_->Ascend(rate, 1 / config_.coefficient);
   return loss;

@@ -41,7 +41,9 @@ std::vector<at::Tensor> DrawRouting(const Routing& routing,
       return bits;
     case RoutingKind::kUniformSubset: {
       const at::Tensor ranks =
-          key.Of(0).Uniform({rows, count}, device).argsort(/*dim=*/int64_t{1}, /*descending=*/false)
+          key.Of(0)
+              .Uniform({rows, count}, device)
+              .argsort(/*dim=*/int64_t{1}, /*descending=*/false)
               .argsort(/*dim=*/int64_t{1}, /*descending=*/false);
       const at::Tensor sizes =
           (key.Of(1).Uniform({rows, 1}, device) * static_cast<double>(count))
@@ -88,8 +90,7 @@ RunMasks StochasticMasks(const std::vector<at::Tensor>& g,
     if (!masks.which[m]) continue;
     const at::Tensor& rho = RoutingOf(routing, m);
     const DrawKey of_module = key.Of(m);
-    at::Tensor r =
-        of_module.Of(0).Uniform(g[m].sizes().vec(), g[m].device());
+    at::Tensor r = of_module.Of(0).Uniform(g[m].sizes().vec(), g[m].device());
     if (sampling == MaskSampling::kBinomial) r = r.ge(0.5).to(at::kFloat);
     at::Tensor delta;
     if (use_delta) {
@@ -124,8 +125,7 @@ RunMasks AdversarialMasks(const std::vector<at::Tensor>& g,
     if (delta.defined()) {
       factors = factors - (rho.defined() ? rho * delta : delta);
     }
-    masks.modules[m] = {.factors = factors,
-                        .deltas = RoutedDelta(delta, rho)};
+    masks.modules[m] = {.factors = factors, .deltas = RoutedDelta(delta, rho)};
   }
   return masks;
 }

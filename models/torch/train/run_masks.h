@@ -2,8 +2,8 @@
 //
 // Note [Masks that carry the routing]
 // Where a module is not routed a run takes the target's W x. As all masks 1
-// with Delta 1 are the target, routing is a matter of masks: with the bit rho of
-// a position,
+// with Delta 1 are the target, routing is a matter of masks: with the bit rho
+// of a position,
 //   m' = rho m + (1 - rho),  d' = rho d + (1 - rho)
 // and with Note [A masked weight as three sums] a module writes
 //   y = d' W x + sum_c (m'_c - d') a_c U_c + bias,  m' - d' = rho (m - d):

@@ -102,8 +102,8 @@ at::Tensor StepBatch::Forward(const RunMasks& masks,
   replaced.which = masks.which;
   replaced.apply = [&](int m, const at::Tensor& x, const at::Tensor& bias) {
     const bool reads_clean = first == StreamOf(factors_.module(m));
-    const at::Tensor y = Write(masks.modules[m], m, x, bias, reads_clean,
-                               constant_factors);
+    const at::Tensor y =
+        Write(masks.modules[m], m, x, bias, reads_clean, constant_factors);
     if (outputs != nullptr) (*outputs)[m] = y.clone();
     return y;
   };

@@ -24,8 +24,8 @@ struct ReplacedModules {
   // What stands for W x + bias, [n, d_out] in the target's order of outputs.
   // x: what the module reads in this run, [n, d_in]; of an embedding the token
   // ids, [n]. `bias` may be undefined. Called once for each module of `which`.
-  std::function<at::Tensor(int module, const at::Tensor& x,
-                           const at::Tensor& bias)>
+  std::function<at::Tensor(
+      int module, const at::Tensor& x, const at::Tensor& bias)>
       apply = nullptr;
   // `apply` gives W x + bias: later runs of the batch may begin with what this
   // one saw.

@@ -18,7 +18,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Of binomial sampling: the lower function reads kScale z - kNoise u, u uniform.
+// Of binomial sampling: the lower function reads kScale z - kNoise u, u
+// uniform.
 constexpr double kBinomialScale = 1.05;
 constexpr double kBinomialNoise = 0.05;
 constexpr double kClipEpsilon = 1e-6;  // as torch's clip_grad_norm_
@@ -82,9 +83,8 @@ Trainer::Trainer(const TrainTarget& target,
         config_.data.sequence_length, sources.Of(i), target.device());
   }
   for (const DecomposedModule& module : spec_.modules) {
-    fired_.push_back(
-        at::zeros({module.num_components},
-                  at::dtype(at::kFloat).device(target.device())));
+    fired_.push_back(at::zeros({module.num_components},
+                               at::dtype(at::kFloat).device(target.device())));
   }
 }
 
@@ -132,8 +132,8 @@ void Trainer::AddRecon(StepBatch& batch,
     const double value =
         term->Add(batch, g, step_, key.Of(index)).item<double>();
     progress.terms[index] = TermOf(index, value);
-    progress.parts.push_back({.name = config_.losses[index].name,
-                              .seconds = SecondsSince(start)});
+    progress.parts.push_back(
+        {.name = config_.losses[index].name, .seconds = SecondsSince(start)});
   }
 }
 
@@ -169,9 +169,8 @@ void Trainer::AddPrices(const Logits& logits,
       ImportancePrice price = PriceOf(h, power, loss.beta, loss.epsilon);
       if (below.defined()) price.slopes.masked_fill_(below, 0);
       sum += price.loss.item<double>();
-      const at::Tensor slope =
-          UpperSigmoidSlope(config_.sigmoid, logits.z[m],
-                            price.slopes.mul_(loss.coefficient));
+      const at::Tensor slope = UpperSigmoidSlope(
+          config_.sigmoid, logits.z[m], price.slopes.mul_(loss.coefficient));
       slopes[m] = slopes[m].defined() ? slopes[m].add_(slope) : slope;
     }
     progress.terms[i] = TermOf(i, sum);
@@ -269,7 +268,8 @@ absl::Status Trainer::Finish(TrainProgress& progress) {
     return base::Error(
         absl::StatusCode::kInternal,
         base::Cat("a loss is no number at step ", step_, ": ", terms),
-        {.reason = "TRAINING_DIVERGED", .metadata = {{"step", base::Cat(step_)}}});
+        {.reason = "TRAINING_DIVERGED",
+         .metadata = {{"step", base::Cat(step_)}}});
   }
   if (progress.warming_up) {
     warmup_adam_->Step(progress.rate);

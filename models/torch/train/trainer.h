@@ -86,7 +86,7 @@ class Trainer final : public Training {
   TrainedFactors factors_;
   CiWeights ci_;
   AdamW component_adam_, ci_adam_;
-  std::unique_ptr<AdamW> warmup_adam_;  // null: over
+  std::unique_ptr<AdamW> warmup_adam_;                       // null: over
   std::map<size_t, std::unique_ptr<ReconTerm>> recon_ = {};  // by loss
   // [module]: of each subcomponent the last step at which it was alive,
   // counted from 1; 0: never. float32.

@@ -130,8 +130,8 @@ absl::Status Trainer::Restore(const std::filesystem::path& folder) {
   };
   if (counter(kStep) > config_.steps ||
       counter(kWarmupDone) > config_.warmup_steps) {
-    return BadCheckpoint(folder, Cat("is at step ", counter(kStep), " of ",
-                                     config_.steps));
+    return BadCheckpoint(
+        folder, Cat("is at step ", counter(kStep), " of ", config_.steps));
   }
   if (counter(kWarmupDone) == config_.warmup_steps) warmup_adam_ = nullptr;
   const std::map<std::string, at::Tensor> state = State();
@@ -149,9 +149,9 @@ absl::Status Trainer::Restore(const std::filesystem::path& folder) {
     const c10::NoGradGuard no_grad;
     for (const auto& [name, tensor] : state) {
       const StoredTensor& values = stored.at(name);
-      tensor.copy_(at::from_blob(
-          const_cast<std::byte*>(values.bytes.data()), values.shape,
-          at::TensorOptions().dtype(at::kFloat)));
+      tensor.copy_(at::from_blob(const_cast<std::byte*>(values.bytes.data()),
+                                 values.shape,
+                                 at::TensorOptions().dtype(at::kFloat)));
     }
     const auto restore = [](AdamW& adam, int64_t steps) {
       adam.Restore(adam.means(), adam.squares(), static_cast<int>(steps));
@@ -175,11 +175,10 @@ absl::Status Trainer::Restore(const std::filesystem::path& folder) {
 absl::Status Trainer::Export(const std::filesystem::path& folder) const {
   return CatchTorch("writing the decomposition", [&] {
     DecompositionSpec spec = spec_;
-    const nlohmann::json training = {
-        {"config_digest", config_.digest},
-        {"seed", config_.seed},
-        {"steps", step_},
-        {"trainer", "spar"}};
+    const nlohmann::json training = {{"config_digest", config_.digest},
+                                     {"seed", config_.seed},
+                                     {"steps", step_},
+                                     {"trainer", "spar"}};
     spec.training_json = training.dump();
     HostTensors tensors;
     for (size_t m = 0; m < factors_.size(); ++m) {
