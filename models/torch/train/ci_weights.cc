@@ -24,11 +24,11 @@ bool IsHidden(std::string_view name, const CiSpec& ci) {
   return layer < last;
 }
 
-at::Tensor Draw(const std::string& name,
-                const std::vector<int64_t>& shape,
-                const CiSpec& ci,
-                const DrawKey& key,
-                at::Device device) {
+at::Tensor DrawWeight(const std::string& name,
+                      const std::vector<int64_t>& shape,
+                      const CiSpec& ci,
+                      const DrawKey& key,
+                      at::Device device) {
   const auto options = at::dtype(at::kFloat).device(device);
   if (name.ends_with("_norm.weight")) return at::ones(shape, options);
   if (!name.ends_with(".weight")) return at::zeros(shape, options);
@@ -53,7 +53,8 @@ CiWeights::CiWeights(const DecompositionSpec& spec,
       DecompositionTensors(spec);
   for (const auto& [name, shape] : shapes) {
     if (!name.starts_with("ci.")) continue;
-    at::Tensor weight = Draw(name, shape, spec.ci, key.Of(index++), device);
+    at::Tensor weight =
+        DrawWeight(name, shape, spec.ci, key.Of(index++), device);
     weights_[name] = weight.requires_grad_(true);
   }
 }

@@ -17,7 +17,7 @@ std::vector<ComponentModule> WithoutFactors(
   return empty;
 }
 
-SequenceBatch SequencesOf(const Decoder& decoder, const at::Tensor& data) {
+SequenceBatch SequencesOfData(const Decoder& decoder, const at::Tensor& data) {
   const at::Tensor ids = data.to(at::kLong).contiguous();
   const int64_t* id = ids.const_data_ptr<int64_t>();
   std::vector<Sequence> sequences;
@@ -35,7 +35,7 @@ class DecoderBatch final : public TargetBatch {
                const at::Tensor& data)
       : decoder_(decoder),
         places_(places),
-        batch_(SequencesOf(decoder, data)) {}
+        batch_(SequencesOfData(decoder, data)) {}
 
   const std::vector<Run>& runs() const override { return batch_.runs(); }
 

@@ -5,10 +5,10 @@
 namespace spar::models {
 namespace {
 
-at::Tensor Begin(PgdConfig::Init init,
-                 const std::vector<int64_t>& sizes,
-                 const DrawKey& key,
-                 at::Device device) {
+at::Tensor BeginSources(PgdConfig::Init init,
+                        const std::vector<int64_t>& sizes,
+                        const DrawKey& key,
+                        at::Device device) {
   const auto options = at::dtype(at::kFloat).device(device);
   switch (init) {
     case PgdConfig::Init::kOnes:
@@ -37,9 +37,9 @@ std::vector<ModuleSources> AttackByPgd(StepBatch& batch,
   for (size_t m = 0; m < g.size(); ++m) {
     if (only >= 0 && static_cast<size_t>(only) != m) continue;
     const auto leaf = [&](uint64_t use, int64_t width) {
-      leaves.push_back(
-          Begin(config.init, {rows, width}, key.Of(m).Of(use), batch.device())
-              .requires_grad_(true));
+      leaves.push_back(BeginSources(config.init, {rows, width},
+                                    key.Of(m).Of(use), batch.device())
+                           .requires_grad_(true));
       return leaves.back();
     };
     sources[m].masks = leaf(0, g[m].size(1));

@@ -20,8 +20,8 @@ using Clock = std::chrono::steady_clock;
 
 // Of binomial sampling: the lower function reads kScale z - kNoise u, u
 // uniform.
-constexpr double kBinomialScale = 1.05;
-constexpr double kBinomialNoise = 0.05;
+constexpr double kNoisyScale = 1.05;
+constexpr double kNoise = 0.05;
 constexpr double kClipEpsilon = 1e-6;  // as torch's clip_grad_norm_
 constexpr double kSecondsDecay = 0.95;
 
@@ -104,7 +104,7 @@ Trainer::Logits Trainer::LogitsOf(StepBatch& batch) const {
     if (config_.sampling == MaskSampling::kBinomial) {
       const at::Tensor u =
           noise.Of(m).Uniform(moved.sizes().vec(), moved.device());
-      moved = kBinomialScale * moved - kBinomialNoise * u;
+      moved = kNoisyScale * moved - kNoise * u;
     }
     logits.g.push_back(
         LowerSigmoid(config_.sigmoid, MaskSampling::kContinuous, moved)
@@ -221,7 +221,7 @@ TrainProgress Trainer::Accumulate(const at::Tensor& data) {
     const at::Tensor& upstream = logits.g[m].grad();
     if (!upstream.defined()) continue;
     const double scale =
-        config_.sampling == MaskSampling::kBinomial ? kBinomialScale : 1;
+        config_.sampling == MaskSampling::kBinomial ? kNoisyScale : 1;
     slopes[m] =
         IsLeakyOnHost()
             ? LowerLeakySlope(logits.moved[m], upstream, scale)
