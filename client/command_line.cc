@@ -3,6 +3,7 @@
 #include "client/ablate_options.h"
 #include "client/crystallize_options.h"
 #include "client/decomposition_options.h"
+#include "client/evaluate_options.h"
 #include "client/graph_options.h"
 #include "client/option_words.h"
 #include "client/prune_options.h"
@@ -153,6 +154,9 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddImportanceOptions(*add(Command::kImportances, "importances",
                             "Show which subcomponents prompts need"),
                        line);
+  AddEvaluateOptions(*add(Command::kEvaluate, "evaluate",
+                          "Judge a decomposition on prompts or texts"),
+                     line);
   add(Command::kWait, "wait", "Wait until the server is ready to serve")
       ->add_option("service", line.argument,
                    "A name of its health service; the whole server by default");
@@ -180,9 +184,10 @@ std::optional<CommandLine> ParseCommandLine(int argc,
       throw CLI::RequiredError("prompt or --tokens");
     }
     const bool wants_prompts = line.command == Command::kImportances ||
-                               line.command == Command::kPrune;
+                               line.command == Command::kPrune ||
+                               line.command == Command::kEvaluate;
     if (wants_prompts && line.prompt_texts.empty() &&
-        line.token_prompts.empty()) {
+        line.token_prompts.empty() && line.evaluate.text_paths.empty()) {
       throw CLI::RequiredError("prompts or --tokens");
     }
     return line;

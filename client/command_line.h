@@ -43,6 +43,7 @@ enum class Command {
   kAggregate,
   kDecompositions,
   kImportances,
+  kEvaluate,
   kWait
 };
 
@@ -84,6 +85,15 @@ struct PruneArguments {
   std::string save_path = {};  // of the whole answer; "": none
 };
 
+// Of `spar evaluate`.
+struct EvaluateArguments {
+  v1::EvaluateRequest request = {};  // all that the other fields do not say
+  v1::EvaluationAttack attack = {};  // unless no_attack
+  bool no_attack = false;
+  std::vector<std::string> text_paths = {};  // "-": stdin
+  std::string report_path = {};              // a folder; "": none
+};
+
 // A set that an earlier command has found.
 struct SetArguments {
   std::string path = {};  // "": none; "-": stdin
@@ -121,7 +131,7 @@ struct CommandLine {
   // crystallize, prune.
   v1::CrystallizeOptions options = {};
   std::string certificate_path = {};  // to write; "": none
-  bool always_progress = false;       // also where stderr is no screen
+  bool always_progress = false;  // also where stderr is no screen; evaluate
   PruneArguments prune = {};
 
   // crystallize, attribute.
@@ -133,13 +143,15 @@ struct CommandLine {
   // decompositions.
   bool norms = false;
 
-  // importances, prune: texts, "-": stdin, a prompt a line; token ids.
+  // importances, prune, evaluate: texts, "-": stdin, a prompt a line; token
+  // ids.
   std::vector<std::string> prompt_texts = {};
   std::vector<v1::Prompt> token_prompts = {};
   v1::ImportancesRequest importances = {};  // all that they do not say
+  EvaluateArguments evaluate = {};
 
   // verify: the certificate to read, "-": stdin. wait: the health service.
-  // decompositions, importances: MODEL/NAME.
+  // decompositions, importances, evaluate: MODEL/NAME.
   std::string argument = {};
 };
 

@@ -37,4 +37,8 @@ int RunDecompositions(Session& session);
 // Prompt by prompt as they come; `interrupt` cancels the work on the server.
 int RunImportances(Session& session, Interrupt& interrupt);
 
+// Progress while it runs, then tables; writes the report. `interrupt` cancels
+// the evaluation on the server.
+int RunEvaluate(Session& session, Interrupt& interrupt);
+
 }  // namespace spar::client

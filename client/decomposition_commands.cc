@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "client/commands.h"
+#include "client/decomposition_name.h"
 #include "client/decomposition_text.h"
 #include "client/prompt_lists.h"
 
@@ -70,14 +71,9 @@ int RunImportances(Session& session, Interrupt& interrupt) {
     return session.FailUsage(base::MessageOf(prompts.status()));
   }
   request.mutable_prompts()->Assign(prompts->begin(), prompts->end());
-  if (line.argument.find('/') == line.argument.npos) {
-    const auto model = session.client().GetModel(line.model);
-    if (!model.ok()) return session.Fail(model.status());
-    request.set_name(
-        base::Cat(model->name(), "/decompositions/", line.argument));
-  } else {
-    request.set_name(DecompositionName(line.argument));
-  }
+  const auto name = FindDecompositionName(session);
+  if (!name.ok()) return session.Fail(name.status());
+  request.set_name(*name);
   v1::ImportancesStart start;
   PromptReader reader;
   const std::stop_token stop = interrupt.Arm();

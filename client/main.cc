@@ -36,6 +36,8 @@ int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
       return RunDecompositions(session);
     case Command::kImportances:
       return RunImportances(session, interrupt);
+    case Command::kEvaluate:
+      return RunEvaluate(session, interrupt);
     case Command::kWait:
       return RunWait(session);
   }

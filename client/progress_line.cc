@@ -64,6 +64,25 @@ std::string FormatProgress(const v1::PruneProgress& progress,
   return ClippedToScreen(base::Cat(line, "  ", Seconds(seconds)), style);
 }
 
+std::string FormatProgress(const v1::EvaluationProgress& progress,
+                           const Style& style) {
+  const double seconds = SecondsOf(progress.elapsed());
+  const double whole = static_cast<double>(progress.max_step_count());
+  const char* const phase =
+      progress.phase() == v1::EVALUATION_PHASE_ATTACK   ? "attacks"
+      : progress.phase() == v1::EVALUATION_PHASE_SUBSET ? "subsets"
+                                                        : "masks";
+  return ClippedToScreen(
+      base::Cat(
+          Spinner(static_cast<int64_t>(10 * seconds), style), Padded(phase, 8),
+          " runs ", WithCommas(progress.step_count()), "/",
+          WithCommas(progress.max_step_count()), "  ",
+          Percent(whole > 0 ? static_cast<double>(progress.step_count()) / whole
+                            : 0),
+          "  ", Seconds(seconds)),
+      style);
+}
+
 ProgressLine::ProgressLine(std::FILE* out, const Style& style)
     : out_(out), style_(style) {}
 

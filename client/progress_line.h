@@ -6,6 +6,7 @@
 
 #include "client/style.h"
 
+#include "spar/v1/evaluation.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 #include "spar/v1/pruning_service.pb.h"
 
@@ -17,6 +18,10 @@ std::string FormatProgress(const v1::CrystallizeEvent& event,
 
 // Rows ended, steps, mean nodes and loss, searches ended, seconds; clipped too.
 std::string FormatProgress(const v1::PruneProgress& progress,
+                           const Style& style);
+
+// Phase, share of the steps, seconds; clipped too.
+std::string FormatProgress(const v1::EvaluationProgress& progress,
                            const Style& style);
 
 // Writes to `out` (lent). On a screen each line replaces the one before, and

@@ -6,6 +6,7 @@
 #include "client/module_map.h"
 #include "client/named_line.h"
 #include "client/pruned_rows.h"
+#include "client/share_bar.h"
 #include "client/text.h"
 
 #include "base/status.h"
@@ -23,20 +24,6 @@ constexpr int kMostBarColumns = 12;
 // bar.
 constexpr int kPlainColumns = kRowColumns + kPriceColumns + 5 * kFigureColumns +
                               kMarkColumns + kCertifiedColumns + 2;
-
-// A bar of a share in [0, 1], padded to `columns`; the least that can be seen
-// of what is not 0.
-std::string Bar(double share, int columns, const Style& style) {
-  constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int parts = style.unicode ? 8 : 1;
-  const double eighths = std::clamp(share, 0.0, 1.0) * columns * parts;
-  int filled = static_cast<int>(eighths + 0.5);
-  if (share > 0) filled = std::max(filled, 1);
-  std::string bar;
-  for (int i = 0; i < filled / parts; ++i) bar += style.unicode ? "█" : "#";
-  bar += kEighths[filled % parts];
-  return Padded(bar, columns);
-}
 
 // What a table's bars are measured against.
 struct Scale {
@@ -73,8 +60,8 @@ std::string BarColumn(double value,
                       const Style& style) {
   if (scale.bar_columns == 0) return " ";
   const double share = most > 0 ? value / most : 0;
-  return base::Cat(" ",
-                   Paint(style, tone, Bar(share, scale.bar_columns, style)));
+  return base::Cat(
+      " ", Paint(style, tone, ShareBar(share, scale.bar_columns, style)));
 }
 
 std::string Heading(const Scale& scale, v1::PruneLoss loss, bool certified) {

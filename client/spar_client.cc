@@ -322,6 +322,34 @@ absl::StatusOr<PruneAnswer> Client::Prune(const v1::PruneRequest& request,
   return answer;
 }
 
+absl::StatusOr<EvaluationAnswer> Client::Evaluate(
+    const v1::EvaluateRequest& request,
+    const OnEvaluation& on_message,
+    std::stop_token stop) {
+  grpc::ClientContext context;
+  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = stubs_->decompositions.Evaluate(&context, request);
+  EvaluationReader reader;
+  absl::Status broken;
+  v1::EvaluateResponse response;
+  while (stream->Read(&response)) {
+    if (broken.ok()) broken = reader.Add(response);
+    if (!broken.ok()) {
+      context.TryCancel();
+    } else if (on_message) {
+      on_message(response);
+    }
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  RETURN_IF_ERROR(broken);
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError("the evaluation was cancelled by its client");
+  }
+  RETURN_IF_ERROR(status);
+  return std::move(reader).Finish();
+}
+
 absl::Status Client::WaitUntilServing(std::string_view service,
                                       std::chrono::milliseconds timeout) {
   using Response = grpc::health::v1::HealthCheckResponse;

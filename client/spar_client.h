@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/evaluation_answer.h"
 #include "client/prune_answer.h"
 
 #include "spar/v1/ablation_service.pb.h"
@@ -104,6 +105,15 @@ class Client {
   absl::StatusOr<PruneAnswer> Prune(const v1::PruneRequest& request,
                                     const OnPruning& on_message,
                                     std::stop_token stop = {});
+
+  using OnEvaluation = std::function<void(const v1::EvaluateResponse&)>;
+  // Calls `on_message` on this thread for every message, the header first, then
+  // returns all but the progress. `stop` as above; bounded by search_timeout.
+  // kDataLoss where the messages do not fit each other or lack something
+  // (EvaluationReader).
+  absl::StatusOr<EvaluationAnswer> Evaluate(const v1::EvaluateRequest& request,
+                                            const OnEvaluation& on_message,
+                                            std::stop_token stop = {});
 
   // Waits until grpc.health.v1 says SERVING for `service` ("" is the whole
   // server), also for a server that does not listen yet. kDeadlineExceeded,

@@ -14,12 +14,14 @@ try:
     from spar._generated.spar.v1 import attribution_pb2 as attributions
     from spar._generated.spar.v1 import decomposition_service_pb2 as decompositions
     from spar._generated.spar.v1 import decomposition_service_pb2_grpc as decomposition_stubs
+    from spar._generated.spar.v1 import evaluation_pb2 as evaluations
     from spar._generated.spar.v1 import explanation_service_pb2 as explanations
     from spar._generated.spar.v1 import explanation_service_pb2_grpc as explanation_stubs
     from spar._generated.spar.v1 import model_service_pb2 as models
     from spar._generated.spar.v1 import model_service_pb2_grpc as model_stubs
     from spar._generated.spar.v1 import pruning_service_pb2 as prunings
     from spar._generated.spar.v1 import pruning_service_pb2_grpc as pruning_stubs
+    from spar.evaluation import Evaluation
     from spar.nodes import refs_of_explanation
     from spar.pruning import Pruning
 except ImportError as error:
@@ -27,8 +29,9 @@ except ImportError as error:
         "the generated stubs are missing: run client/python/generate.py"
     ) from error
 
-__all__ = ["Client", "Error", "Pruning", "Search", "ablations", "attributions",
-           "decompositions", "explanations", "models", "prunings"]
+__all__ = ["Client", "Error", "Evaluation", "Pruning", "Search", "ablations",
+           "attributions", "decompositions", "evaluations", "explanations", "models",
+           "prunings"]
 
 _MAX_RECEIVE_BYTES = 64 << 20
 
@@ -311,6 +314,41 @@ class Client:
             request.crystallize.CopyFrom(
                 message_of(explanations.CrystallizeOptions, crystallize))
         return Pruning(self._prunings.Prune(request, timeout=timeout))
+
+    def evaluate(self, name, prompts, *, attack=None, model=None, timeout=None,
+                 ignore_special_tokens=False, **options):
+        """Judges a decomposition: what runs under masks say, how sparse its
+        importances are, what an adversary within the masks can do.
+
+        Args:
+          name: "NAME", one of the model's, or "models/MODEL/decompositions/NAME".
+          prompts: a sequence of up to 4,096 prompts, each text or a sequence of
+            token ids; of at least 2 tokens each. With row_length they are cut
+            into rows and may be longer than the model's context.
+          attack: a dict of EvaluationAttack's fields, {} for the defaults; None
+            for no attacks. {"step_counts": [1, 5], "scopes": ["per_datapoint"]}
+          timeout: seconds until the call fails; None for none.
+          options: fields of EvaluationOptions by name: row_length,
+            batch_row_count, sweep_thresholds, sample_count, seed, ..., and
+            subsets=[{"name": "mlps", "modules": [...]}].
+
+        Returns an Evaluation: iterate it for progress and parts as they come, or
+        read `reconstructions`, `sparsity`, `attack_curves`, ...
+
+        Errors beside those of a prompt: DECOMPOSITION_NOT_FOUND, PROMPT_TOO_SHORT,
+        OPTION_OUT_OF_RANGE, UNKNOWN_MODULE, DUPLICATE_MODULE, TOO_MANY_PROMPTS,
+        TOO_MANY_CALLS, EVALUATION_TOO_LARGE, OUT_OF_DEVICE_MEMORY. TypeError for
+        an option that does not exist.
+        """
+        if isinstance(prompts, str):
+            raise TypeError("prompts is one text: want a sequence of prompts")
+        if attack is not None:
+            options["attack"] = attack
+        request = evaluations.EvaluateRequest(
+            name=self._decomposition_name(name, model),
+            prompts=[_prompt(prompt, ignore_special_tokens) for prompt in prompts],
+            options=message_of(evaluations.EvaluationOptions, options))
+        return Evaluation(self._decompositions.Evaluate(request, timeout=timeout))
 
     def verify(self, certificate_json, *, model=None, timeout=600.0):
         """Has the server re-check a certificate (Certificate.canonical_json).
