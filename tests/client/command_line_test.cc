@@ -282,6 +282,80 @@ TEST(ParseCommandLine, SetsEveryOptionOfASearch) {
   EXPECT_EQ(options.attack_restart_count(), 8);
 }
 
+TEST(ParseCommandLine, SetsEveryOptionOfAnEvaluation) {
+  const Parsed parsed = Parse({"evaluate",
+                               "demo/main",
+                               "one prompt",
+                               "--tokens",
+                               "1,2",
+                               "--text=a",
+                               "--text",
+                               "b",
+                               "--row-length=32",
+                               "--batch-rows=4",
+                               "--alive-threshold=0.1",
+                               "--alive-mean=0.2",
+                               "--rounding-threshold=0.3",
+                               "--samples=5",
+                               "--thresholds",
+                               "0,0.5",
+                               "--subset=mlps=h.0.mlp,h.1.mlp",
+                               "--subset",
+                               "q=h.0.q",
+                               "--seed=18446744073709551615",
+                               "--attack-steps=1,7",
+                               "--attack-step-size=0.25",
+                               "--attack-restarts=2",
+                               "--attack-batches=3",
+                               "--attack-scope=per-datapoint",
+                               "--report=r",
+                               "--progress"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->command, Command::kEvaluate);
+  EXPECT_EQ(parsed.line->argument, "demo/main");
+  EXPECT_EQ(parsed.line->prompt_texts, std::vector<std::string>{"one prompt"});
+  EXPECT_EQ(parsed.line->token_prompts.size(), 1u);
+  EXPECT_TRUE(parsed.line->always_progress);
+  const EvaluateArguments& evaluate = parsed.line->evaluate;
+  EXPECT_EQ(evaluate.text_paths, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(evaluate.report_path, "r");
+  EXPECT_FALSE(evaluate.no_attack);
+  const v1::EvaluationOptions& options = evaluate.request.options();
+  EXPECT_EQ(options.row_length(), 32);
+  EXPECT_EQ(options.batch_row_count(), 4);
+  EXPECT_EQ(options.alive_threshold(), 0.1);
+  EXPECT_EQ(options.alive_mean_importance(), 0.2);
+  EXPECT_EQ(options.rounding_threshold(), 0.3);
+  EXPECT_EQ(options.sample_count(), 5);
+  ASSERT_EQ(options.sweep_thresholds_size(), 2);
+  EXPECT_EQ(options.sweep_thresholds(1), 0.5);
+  ASSERT_EQ(options.subsets_size(), 2);
+  EXPECT_EQ(options.subsets(0).name(), "mlps");
+  ASSERT_EQ(options.subsets(0).modules_size(), 2);
+  EXPECT_EQ(options.subsets(0).modules(1), "h.1.mlp");
+  EXPECT_EQ(options.seed(), 18446744073709551615u);
+  ASSERT_EQ(evaluate.attack.step_counts_size(), 2);
+  EXPECT_EQ(evaluate.attack.step_counts(1), 7);
+  EXPECT_EQ(evaluate.attack.step_size(), 0.25);
+  EXPECT_EQ(evaluate.attack.restart_count(), 2);
+  EXPECT_EQ(evaluate.attack.max_batch_count(), 3);
+  ASSERT_EQ(evaluate.attack.scopes_size(), 1);
+  EXPECT_EQ(evaluate.attack.scopes(0),
+            v1::EVALUATION_ATTACK_SCOPE_PER_DATAPOINT);
+}
+
+TEST(ParseCommandLine, AnEvaluationWantsItsNameAndSomethingToRead) {
+  for (const std::vector<const char*>& bad :
+       std::vector<std::vector<const char*>>{
+           {"evaluate"},
+           {"evaluate", "demo/main"},
+           {"evaluate", "demo/main", "a", "--subset=q"},
+           {"evaluate", "demo/main", "a", "--subset=q="},
+           {"evaluate", "demo/main", "a", "--attack-scope=none"}}) {
+    EXPECT_FALSE(Parse(bad).line.has_value());
+  }
+}
+
 TEST(ParseCommandLine, SetsEveryOptionOfAPruning) {
   const Parsed parsed = Parse({"prune",
                                "--decomposition=main",
