@@ -68,8 +68,9 @@ class Training {
   // Steps done since the warm-up.
   virtual int64_t step() const = 0;
   // One step. Errors as Backend's, and
-  //   kInternal  TRAINING_DIVERGED: a loss is no number; nothing was changed
-  //              by the step
+  //   kInternal  TRAINING_DIVERGED: a loss is no number; the weights are as
+  //              before the step
+  // An error is final: later calls give it again.
   virtual absl::StatusOr<TrainProgress> Next() = 0;
   // Everything that the next step depends on, as a folder that appears whole.
   //   kUnavailable  cannot be written

@@ -41,6 +41,12 @@ at::Tensor Upper(CiSigmoid kind, const at::Tensor& z) {
   });
 }
 
+// What a module reads as rows to multiply: of an embedding one-hot.
+at::Tensor RowsOf(const DecomposedModule& module, const at::Tensor& x) {
+  if (module.site != ModuleSite::kEmbedding) return x;
+  return at::zeros({x.size(0), module.d_in}).scatter(1, x.unsqueeze(1), 1);
+}
+
 void ClipNorm(const std::vector<at::Tensor>& leaves,
               const std::optional<double>& max_norm) {
   if (!max_norm.has_value()) return;
@@ -137,7 +143,8 @@ at::Tensor PlainRecipe::Run(Step& step,
   ReplacedModules replaced;
   replaced.which.resize(w_.size());
   for (const auto& [m, mask] : masks) replaced.which[m] = true;
-  replaced.apply = [&](int m, const at::Tensor& x, const at::Tensor& bias) {
+  replaced.apply = [&](int m, const at::Tensor& read, const at::Tensor& bias) {
+    const at::Tensor x = RowsOf(spec_.modules[m], read);
     const Mask& mask = masks.at(m);
     const auto with_bias = [&](const at::Tensor& y) {
       return bias.defined() ? y + bias : y;
@@ -381,7 +388,7 @@ std::vector<double> PlainRecipe::Accumulate(const at::Tensor& data,
   own.which.assign(w_.size(), true);
   own.apply = [&](int m, const at::Tensor& x, const at::Tensor& bias) {
     step.inputs.streams[StreamOf(spec_.modules[m])] = x;
-    at::Tensor y = at::mm(x, w_[m].t());
+    at::Tensor y = at::mm(RowsOf(spec_.modules[m], x), w_[m].t());
     if (bias.defined()) y = y + bias;
     step.clean_outputs[m] = y.clone();
     return y;
@@ -392,7 +399,9 @@ std::vector<double> PlainRecipe::Accumulate(const at::Tensor& data,
   at::Tensor squares = at::zeros({});
   double entries = 0;
   for (size_t m = 0; m < w_.size(); ++m) {
-    activations.push_back(at::mm(step.inputs.Of(spec_.modules[m]), v_[m].t()));
+    const DecomposedModule& module = spec_.modules[m];
+    activations.push_back(
+        at::mm(RowsOf(module, step.inputs.Of(module)), v_[m].t()));
     step.delta.push_back(w_[m] - at::mm(u_[m].t(), v_[m]));
     squares = squares + step.delta[m].pow(2).sum();
     entries += static_cast<double>(w_[m].numel());

@@ -20,6 +20,7 @@ struct RecipeCase {
   std::string name = {};
   TrainConfig config = SmallConfig();
   CiKind ci = CiKind::kSharedMlp;
+  bool embedding = false;
 };
 
 void PrintTo(const RecipeCase& c, std::ostream* out) {
@@ -120,6 +121,17 @@ std::vector<RecipeCase> RecipeCases() {
                        .final_share = 0.1,
                        .warmup = 0.2};
   }
+  for (const auto& [kind, word] :
+       {std::pair(CiKind::kMlp, "Mlp"),
+        std::pair(CiKind::kGlobalSharedTransformer, "Transformer")}) {
+    RecipeCase& embedded =
+        add(base::Cat("Embedding", word),
+            {Faithfulness(1), Minimality(0.01),
+             Recon(LossKind::kStochasticRecon, RoutingKind::kUniformSubset, 1),
+             Recon(LossKind::kCiMaskedRecon, RoutingKind::kLayerwise, 1)});
+    embedded.ci = kind;
+    embedded.embedding = true;
+  }
   return cases;
 }
 
@@ -145,7 +157,7 @@ class RecipeTest : public testing::TestWithParam<RecipeCase> {};
 
 TEST_P(RecipeTest, HasTheLossesAndSlopesOfTheDefinitions) {
   const RecipeCase& c = GetParam();
-  const TrainFixture fixture;
+  const TrainFixture fixture(c.embedding);
   const DecompositionSpec spec = fixture.Spec(SmallCi(c.ci));
   Trainer trainer = fixture.Make(c.config, spec);
   PlainRecipe plain(fixture.target(), c.config, spec, trainer);
@@ -171,7 +183,7 @@ TEST_P(RecipeTest, HasTheLossesAndSlopesOfTheDefinitions) {
 
 TEST_P(RecipeTest, TakesTheStepsOfTheDefinitions) {
   const RecipeCase& c = GetParam();
-  const TrainFixture fixture;
+  const TrainFixture fixture(c.embedding);
   const DecompositionSpec spec = fixture.Spec(SmallCi(c.ci));
   Trainer trainer = fixture.Make(c.config, spec);
   PlainRecipe plain(fixture.target(), c.config, spec, trainer);

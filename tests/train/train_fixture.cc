@@ -1,5 +1,8 @@
 #include "tests/train/train_fixture.h"
 
+#include <map>
+#include <utility>
+
 #include "models/decomposition/decomposable_modules.h"
 #include "models/decomposition/random_decomposition.h"
 #include "models/snapshot/random_snapshot.h"
@@ -35,34 +38,19 @@ at::Tensor RandomTokens::Batch(int64_t step) const {
       .to(at::kLong);
 }
 
-TrainFixture::TrainFixture()
+TrainFixture::TrainFixture(bool embedding)
     : snapshot_(MakeRandomSnapshot(FixtureShape(), /*biases=*/true, 5)),
-      decoder_(LoadDecoder(*snapshot_, at::kCPU, at::kFloat)) {
-  std::vector<DecomposedModule> modules;
-  for (const DecomposedModule& module :
-       RandomDecompositionSpec(*snapshot_,
-                               {{ModuleSite::kQ, 1},
-                                {ModuleSite::kK, 1},
-                                {ModuleSite::kV, 1},
-                                {ModuleSite::kO, 1},
-                                {ModuleSite::kUp, 1},
-                                {ModuleSite::kDown, 1}},
-                               {})
-           .modules) {
-    modules.push_back(module);
-  }
-  target_ = std::make_unique<DecoderTarget>(decoder_, std::move(modules));
+      decoder_(LoadDecoder(*snapshot_, at::kCPU, at::kFloat)),
+      embedding_(embedding) {
+  target_ = std::make_unique<DecoderTarget>(decoder_, Spec(CiSpec{}).modules);
 }
 
 DecompositionSpec TrainFixture::Spec(CiSpec ci) const {
-  return RandomDecompositionSpec(*snapshot_,
-                                 {{ModuleSite::kQ, 5},
-                                  {ModuleSite::kK, 4},
-                                  {ModuleSite::kV, 6},
-                                  {ModuleSite::kO, 7},
-                                  {ModuleSite::kUp, 9},
-                                  {ModuleSite::kDown, 8}},
-                                 std::move(ci));
+  std::map<ModuleSite, int> components = {
+      {ModuleSite::kQ, 5}, {ModuleSite::kK, 4},  {ModuleSite::kV, 6},
+      {ModuleSite::kO, 7}, {ModuleSite::kUp, 9}, {ModuleSite::kDown, 8}};
+  if (embedding_) components[ModuleSite::kEmbedding] = 6;
+  return RandomDecompositionSpec(*snapshot_, components, std::move(ci));
 }
 
 TrainConfig SmallConfig() {

@@ -26,7 +26,8 @@ class RandomTokens final : public TrainData {
 // another order in the checkpoint, RMS norms, biases.
 class TrainFixture {
  public:
-  TrainFixture();
+  // With the embedding as a module too, or without it.
+  explicit TrainFixture(bool embedding = false);
 
   const Snapshot& snapshot() const { return *snapshot_; }
   const DecoderTarget& target() const { return *target_; }
@@ -42,6 +43,7 @@ class TrainFixture {
   Decoder decoder_ = {};
   std::unique_ptr<DecoderTarget> target_;
   RandomTokens data_{17, 4, 6};
+  const bool embedding_;
 };
 
 // Of four sequences of six tokens, 10 steps, without losses.

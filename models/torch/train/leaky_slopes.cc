@@ -45,27 +45,39 @@ double AddLeakyPrice(const at::Tensor& z,
                      at::Tensor& slopes) {
   const at::Tensor rows = WithPlainRows(z);
   const int64_t count = z.size(0), width = z.size(1);
-  const float power = static_cast<float>(options.power);
+  const auto row = [&](int64_t i) {
+    return rows.const_data_ptr<float>() + i * rows.stride(0);
+  };
+  // t = h + epsilon where h moves with z, one after another: elsewhere h is 0,
+  // and powers are dear.
   const float epsilon = static_cast<float>(options.epsilon);
+  std::vector<float> moving;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* const at_z = row(i);
+    for (int64_t c = 0; c < width; ++c) {
+      if (at_z[c] < 0) continue;
+      const bool above = at_z[c] > 1;
+      moving.push_back((above ? 1 + kHostLeak * (at_z[c] - 1) : at_z[c]) +
+                       epsilon);
+    }
+  }
+  const at::Tensor powers =
+      at::from_blob(moving.data(), {static_cast<int64_t>(moving.size())},
+                    at::TensorOptions().dtype(at::kFloat))
+          .pow(options.power - 1);
+  const float* const lower = powers.const_data_ptr<float>();
   const double idle = std::pow(options.epsilon, options.power);
   std::vector<double> sums(static_cast<size_t>(width));  // S_c
-  // Slopes of t^p / p where h moves with z, else 0.
-  at::Tensor inner = at::empty({count, width}, at::dtype(at::kFloat));
+  size_t next = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const float* const at_z = rows.const_data_ptr<float>() + i * rows.stride(0);
-    float* const slope = inner.mutable_data_ptr<float>() + i * width;
+    const float* const at_z = row(i);
     for (int64_t c = 0; c < width; ++c) {
-      if (!(at_z[c] >= 0)) {
-        slope[c] = 0;
-        sums[c] += at_z[c] < 0 ? idle : at_z[c];  // NaN stays
-        continue;
+      if (at_z[c] < 0) {
+        sums[c] += idle;
+      } else {
+        sums[c] += static_cast<double>(lower[next]) * moving[next];
+        ++next;
       }
-      const bool above = at_z[c] > 1;
-      const float t =
-          (above ? 1 + kHostLeak * (at_z[c] - 1) : at_z[c]) + epsilon;
-      const float lower = std::pow(t, power - 1);
-      sums[c] += static_cast<double>(lower) * t;
-      slope[c] = above ? kHostLeak * lower : lower;
     }
   }
   double loss = 0;
@@ -79,10 +91,16 @@ double AddLeakyPrice(const at::Tensor& z,
     outer[c] = static_cast<float>(options.coefficient * of_sum * options.power /
                                   static_cast<double>(count));
   }
+  next = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const float* const slope = inner.const_data_ptr<float>() + i * width;
+    const float* const at_z = row(i);
     float* const out = slopes.mutable_data_ptr<float>() + i * width;
-    for (int64_t c = 0; c < width; ++c) out[c] += slope[c] * outer[c];
+    for (int64_t c = 0; c < width; ++c) {
+      if (at_z[c] < 0) continue;
+      const float inner = at_z[c] > 1 ? kHostLeak * lower[next] : lower[next];
+      out[c] += inner * outer[c];
+      ++next;
+    }
   }
   return loss / static_cast<double>(count);
 }

@@ -30,6 +30,7 @@ StepBatch::StepBatch(const TrainTarget& target,
       device_(target.device()),
       num_sequences_(data.size(0)),
       batch_(target.Start(data)),
+      products_(factors.size()),
       clean_(factors.size()),
       clean_leaves_(factors.size()) {
   const c10::NoGradGuard no_grad;
@@ -42,8 +43,11 @@ StepBatch::StepBatch(const TrainTarget& target,
     const DecomposedModule& module = factors_.module(m);
     inputs_.streams[StreamOf(module)] = x;
     at::Tensor y = Multiply(module, x, factors_.weight(m));
-    if (bias.defined()) y.add_(bias);
     // Copies: a target may turn heads in place.
+    if (StreamOf(module) == StreamOf(factors_.module(0))) {
+      products_[m] = y.clone();
+    }
+    if (bias.defined()) y.add_(bias);
     if (!outputs_.empty()) outputs_[m] = y.clone();
     return y;
   };
@@ -79,7 +83,9 @@ at::Tensor StepBatch::Write(const ModuleMask& mask,
   };
   at::Tensor base = bias;
   if (mask.deltas.defined()) {
-    base = Multiply(module, x, factors_.weight(m)) * mask.deltas;
+    const bool known = reads_clean && products_[m].defined();
+    base = (known ? products_[m] : Multiply(module, x, factors_.weight(m))) *
+           mask.deltas;
     if (bias.defined()) base = base + bias;
   }
   at::Tensor a = reads_clean ? factor(CleanLeaf(m))

@@ -80,6 +80,9 @@ class StepBatch {
   ModuleInputs inputs_ = {};
   int64_t rows_ = 0;
   std::vector<at::Tensor> outputs_ = {};  // of modules; empty: not kept
+  // W x of modules that read what the first one reads: in most runs they read
+  // the same again. Undefined for the others.
+  std::vector<at::Tensor> products_;
   std::unique_ptr<OutputLoss> loss_;
   std::vector<at::Tensor> clean_, clean_leaves_;  // undefined until wanted
 };

@@ -290,7 +290,8 @@ absl::Status Trainer::Finish(TrainProgress& progress) {
 absl::StatusOr<TrainProgress> Trainer::Next() {
   TrainProgress progress;
   const bool first = mean_seconds_ == 0;
-  RETURN_IF_ERROR(CatchTorch("training", [&] {
+  RETURN_IF_ERROR(failed_);
+  failed_ = CatchTorch("training", [&] {
     const Clock::time_point start = Clock::now();
     progress =
         warmup_adam_ != nullptr ? WarmUp() : Accumulate(data_.Batch(step_));
@@ -300,7 +301,8 @@ absl::StatusOr<TrainProgress> Trainer::Next() {
         {.name = "optimiser", .seconds = SecondsSince(optimiser)});
     progress.seconds = SecondsSince(start);
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(failed_);
   if (!progress.warming_up) {
     mean_seconds_ = first ? progress.seconds
                           : kSecondsDecay * mean_seconds_ +

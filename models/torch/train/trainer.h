@@ -93,7 +93,8 @@ class Trainer final : public Training {
   std::vector<at::Tensor> fired_ = {};
   int64_t warmup_done_ = 0;
   int64_t step_ = 0;
-  double mean_seconds_ = 0;  // of recent steps
+  double mean_seconds_ = 0;                 // of recent steps
+  absl::Status failed_ = absl::OkStatus();  // final
 };
 
 }  // namespace spar::models
