@@ -15,10 +15,10 @@ namespace {
 using base::Cat;
 
 constexpr int kMasksColumns = 12;
-constexpr int kNumberColumns = 11;
-constexpr int kBarColumns = 16;
+constexpr int kFigureWidth = 11;
+constexpr int kLossBarColumns = 16;
 
-std::string Cell(const std::string& text, int columns = kNumberColumns) {
+std::string Cell(const std::string& text, int columns = kFigureWidth) {
   return RightAligned(text, columns);
 }
 
@@ -67,7 +67,7 @@ std::string Heading(const EvaluationAnswer& answer, const Style& style) {
 // Nothing stands at the end of a line.
 std::string LossBar(double difference, double most, const Style& style) {
   const double share = most > 0 ? std::clamp(difference / most, 0.0, 1.0) : 0.0;
-  std::string bar = ShareBar(share, kBarColumns, style);
+  std::string bar = ShareBar(share, kLossBarColumns, style);
   bar.erase(bar.find_last_not_of(' ') + 1);
   return bar.empty() ? "" : Cat("  ", Paint(style, Tone::kDoubtful, bar));
 }
@@ -119,7 +119,7 @@ std::string Modules(const EvaluationAnswer& answer, const Style& style) {
       "\n",
       DimLine(style, Cat(Padded("module", columns + 2), Cell("C", 8),
                          Cell("alive", 8), Cell("L0", 9), Cell("L0/alive", 10),
-                         Cell("Delta/W", kNumberColumns), Cell("CI error"),
+                         Cell("Delta/W", kFigureWidth), Cell("CI error"),
                          Cell("stoch. error", 14))));
   for (int m = 0; m < answer.header.modules_size(); ++m) {
     const v1::EvaluatedModuleSparsity& sparsity =

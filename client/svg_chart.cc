@@ -49,9 +49,9 @@ std::string Begin(double height, std::string_view title) {
 }
 
 // From values to places along one direction.
-class Scale {
+class ChartScale {
  public:
-  Scale(const ChartAxis& axis, double begin, double end)
+  ChartScale(const ChartAxis& axis, double begin, double end)
       : axis_(axis), begin_(begin), end_(end) {}
 
   bool Takes(double value) const {
@@ -105,7 +105,9 @@ class Scale {
   double high_ = -std::numeric_limits<double>::infinity();
 };
 
-std::string Axes(const LineChart& chart, const Scale& x, const Scale& y) {
+std::string Axes(const LineChart& chart,
+                 const ChartScale& x,
+                 const ChartScale& y) {
   const double bottom = kChartHeight - kBottom;
   std::string svg;
   for (const double tick : x.Ticks()) {
@@ -126,8 +128,8 @@ std::string Axes(const LineChart& chart, const Scale& x, const Scale& y) {
 
 std::string SeriesLine(const ChartSeries& series,
                        const char* colour,
-                       const Scale& x,
-                       const Scale& y) {
+                       const ChartScale& x,
+                       const ChartScale& y) {
   std::string path, dots;
   for (const auto& [at_x, at_y] : series.points) {
     if (!x.Takes(at_x) || !y.Takes(at_y)) continue;
@@ -168,8 +170,8 @@ std::string EscapedXml(std::string_view text) {
 }
 
 std::string SvgOf(const LineChart& chart) {
-  Scale x(chart.x, kLeft, kChartWidth - kRight);
-  Scale y(chart.y, kChartHeight - kBottom, kTop);
+  ChartScale x(chart.x, kLeft, kChartWidth - kRight);
+  ChartScale y(chart.y, kChartHeight - kBottom, kTop);
   for (const ChartSeries& series : chart.series) {
     for (const auto& [at_x, at_y] : series.points) {
       if (!x.Takes(at_x) || !y.Takes(at_y)) continue;
