@@ -14,11 +14,11 @@ inline void SplitLogits(const at::Tensor& z,
                         const std::vector<DecomposedModule>& modules,
                         const std::vector<int>& order,
                         std::vector<at::Tensor>& logits) {
-  int64_t begin = 0;
-  for (const int m : order) {
-    logits[m] = z.narrow(1, begin, modules[m].num_components);
-    begin += modules[m].num_components;
-  }
+  std::vector<int64_t> sizes;
+  for (const int m : order) sizes.push_back(modules[m].num_components);
+  // At once: their slopes are put side by side at once too.
+  const std::vector<at::Tensor> parts = z.split_with_sizes(sizes, 1);
+  for (size_t i = 0; i < order.size(); ++i) logits[order[i]] = parts[i];
 }
 
 }  // namespace spar::models

@@ -48,36 +48,25 @@ double AddLeakyPrice(const at::Tensor& z,
   const auto row = [&](int64_t i) {
     return rows.const_data_ptr<float>() + i * rows.stride(0);
   };
-  // t = h + epsilon where h moves with z, one after another: elsewhere h is 0,
-  // and powers are dear.
+  // t = h + epsilon, then t^(p - 1). No loop branches on z.
   const float epsilon = static_cast<float>(options.epsilon);
-  std::vector<float> moving;
+  at::Tensor raised = at::empty({count, width}, at::dtype(at::kFloat));
   for (int64_t i = 0; i < count; ++i) {
     const float* const at_z = row(i);
+    float* const t = raised.mutable_data_ptr<float>() + i * width;
     for (int64_t c = 0; c < width; ++c) {
-      if (at_z[c] < 0) continue;
-      const bool above = at_z[c] > 1;
-      moving.push_back((above ? 1 + kHostLeak * (at_z[c] - 1) : at_z[c]) +
-                       epsilon);
+      const float leaked = 1 + kHostLeak * (at_z[c] - 1);
+      const float above = at_z[c] > 1 ? leaked : at_z[c];
+      t[c] = (at_z[c] < 0 ? 0.0f : above) + epsilon;
     }
   }
-  const at::Tensor powers =
-      at::from_blob(moving.data(), {static_cast<int64_t>(moving.size())},
-                    at::TensorOptions().dtype(at::kFloat))
-          .pow(options.power - 1);
-  const float* const lower = powers.const_data_ptr<float>();
-  const double idle = std::pow(options.epsilon, options.power);
+  const at::Tensor lower = raised.pow(options.power - 1);
   std::vector<double> sums(static_cast<size_t>(width));  // S_c
-  size_t next = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const float* const at_z = row(i);
+    const float* const t = raised.const_data_ptr<float>() + i * width;
+    const float* const power = lower.const_data_ptr<float>() + i * width;
     for (int64_t c = 0; c < width; ++c) {
-      if (at_z[c] < 0) {
-        sums[c] += idle;
-      } else {
-        sums[c] += static_cast<double>(lower[next]) * moving[next];
-        ++next;
-      }
+      sums[c] += static_cast<double>(power[c] * t[c]);
     }
   }
   double loss = 0;
@@ -91,15 +80,13 @@ double AddLeakyPrice(const at::Tensor& z,
     outer[c] = static_cast<float>(options.coefficient * of_sum * options.power /
                                   static_cast<double>(count));
   }
-  next = 0;
   for (int64_t i = 0; i < count; ++i) {
     const float* const at_z = row(i);
+    const float* const power = lower.const_data_ptr<float>() + i * width;
     float* const out = slopes.mutable_data_ptr<float>() + i * width;
     for (int64_t c = 0; c < width; ++c) {
-      if (at_z[c] < 0) continue;
-      const float inner = at_z[c] > 1 ? kHostLeak * lower[next] : lower[next];
-      out[c] += inner * outer[c];
-      ++next;
+      const float moves = at_z[c] > 1 ? kHostLeak : 1.0f;
+      out[c] += (at_z[c] < 0 ? 0.0f : moves) * power[c] * outer[c];
     }
   }
   return loss / static_cast<double>(count);
