@@ -29,11 +29,3 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-foptimize-sibling-calls)
 endif()
-
-# Where a preset turns CMAKE_UNITY_BUILD on, so many files of one target are
-# compiled as one: names at file scope must differ within a target.
-set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
-if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # Means headers; here it would take every source file for one.
-  add_compile_options(-Wno-subobject-linkage)
-endif()

@@ -3,7 +3,7 @@
 
 A header that a source file, compiled by itself, includes before anything else
 has been compiled alone by the build. Every other one is compiled here, with the
-flags of a source file of its folder.
+flags of a source file of its folder and through its compiler cache.
 
 Usage: check_headers.py BUILD_FOLDER (one that has a compile_commands.json)
 """
@@ -40,26 +40,22 @@ def included_first(build: pathlib.Path) -> set:
 
 def folder_of(source: pathlib.Path, build: pathlib.Path) -> pathlib.Path:
     """The source's folder; of many files compiled as one, theirs."""
-    if source.parent.name != "Unity":
+    if source.parent.name != "united":
         return source.parent
-    inside = source.relative_to(build.resolve()).parts
-    return ROOT.joinpath(*inside[:inside.index("CMakeFiles")])
+    return ROOT / source.parent.parent.relative_to(build.resolve())
 
 
 def flags_by_folder(build: pathlib.Path) -> dict:
     """Folder -> (compiler and flags, working folder) of one of its sources."""
     flags = {}
     for source, entry in sources_of(build):
-        words = shlex.split(entry["command"])
-        if words[0].endswith("ccache"):
-            words = words[1:]
         kept = []
-        skip = False
+        words = iter(shlex.split(entry["command"]))
         for word in words:
-            if skip or word in ("-o", "-c"):
-                skip = word in ("-o", "-c")
-                continue
-            kept.append(word)
+            if word in ("-o", "-c", "-MF", "-MT"):
+                next(words)
+            elif word != "-MD":
+                kept.append(word)
         flags.setdefault(folder_of(source, build), (kept, entry["directory"]))
     return flags
 
@@ -75,12 +71,15 @@ def flags_for(header: pathlib.Path, flags: dict):
     raise SystemExit(f"no compile command fits {header}")
 
 
-def errors_of(header: pathlib.Path, flags: dict) -> str:
+def errors_of(header: pathlib.Path, flags: dict, build: pathlib.Path) -> str:
     """What the compiler says of the header alone; empty when nothing."""
+    name = header.relative_to(ROOT)
     words, folder = flags_for(header, flags)
-    run = subprocess.run(
-        [*words, "-fsyntax-only", "-x", "c++", "-include", str(header), os.devnull],
-        cwd=folder, capture_output=True, text=True, check=False)
+    alone = build.resolve() / "headers" / f"{name}.cc"
+    alone.parent.mkdir(parents=True, exist_ok=True)
+    alone.write_text(f'#include "{name}"\n')
+    run = subprocess.run([*words, "-O0", "-c", str(alone), "-o", f"{alone}.o"],
+                         cwd=folder, capture_output=True, text=True, check=False)
     return run.stderr if run.returncode else ""
 
 
@@ -94,7 +93,7 @@ def main() -> int:
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for header, errors in zip(
-                headers, pool.map(lambda h: errors_of(h, flags), headers)):
+                headers, pool.map(lambda h: errors_of(h, flags, build), headers)):
             if errors:
                 failed += 1
                 print(f"{header.relative_to(ROOT)} does not compile alone:\n{errors}")

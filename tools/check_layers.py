@@ -33,6 +33,7 @@ ALLOWED = {
         "base", "models", "models/snapshot", "models/decomposition",
         "models/text", "models/torch", "models/demo",
     },
+    "models/studies": {"base", "models", "models/torch", "models/train", "models/studies"},
     "server/schedule": {"base", "models", "server/schedule"},
     "server/search": {"base", "graph", "models", "server/schedule", "server/search"},
     "server/service": {
@@ -50,7 +51,9 @@ GRPC_LAYERS = {"server/service", "server/web", "server", "client", "tests", "ben
 
 # Third-party headers that only some folders may name.
 RESTRICTED = {
-    r"^(ATen|c10|torch)/": {"models/torch", "models/demo", "tests", "bench"},
+    r"^(ATen|c10|torch)/": {
+        "models/torch", "models/demo", "models/studies", "tests", "bench",
+    },
     r"^grpc(pp|\+\+)?/": GRPC_LAYERS,
     r"^google/protobuf/": GRPC_LAYERS,
     r"^prometheus/": {"server/web", "server", "tests"},
