@@ -15,10 +15,10 @@ std::vector<ToyModule> ModulesOf(const std::vector<at::Tensor>& weights) {
   for (size_t i = 0; i < weights.size(); ++i) {
     const int layer = static_cast<int>(i / 2);
     const bool in = i % 2 == 0;
-    modules.push_back(MakeToyModule(
-        base::Cat("layers.", layer, in ? ".mlp_in" : ".mlp_out"),
-        in ? models::ModuleSite::kUp : models::ModuleSite::kDown, layer,
-        weights[i]));
+    modules.push_back(
+        MakeToyModule(base::Cat("layers.", layer, in ? ".mlp_in" : ".mlp_out"),
+                      in ? models::ModuleSite::kUp : models::ModuleSite::kDown,
+                      layer, weights[i]));
   }
   return modules;
 }
@@ -70,11 +70,11 @@ ResidMlp ResidMlp::Train(const ResidMlpOptions& options) {
   TrainToy(
       options.training, data, weights,
       [&](const at::Tensor& x) {
-        return RunStream(x, embedding, weights.size(),
-                         [&](int module, const at::Tensor& read,
-                             const at::Tensor& bias) {
-                           return at::linear(read, weights[module], bias);
-                         });
+        return RunStream(
+            x, embedding, weights.size(),
+            [&](int module, const at::Tensor& read, const at::Tensor& bias) {
+              return at::linear(read, weights[module], bias);
+            });
       },
       [](const at::Tensor& x) { return x + x.relu(); });
   for (at::Tensor& weight : weights) weight = weight.detach();

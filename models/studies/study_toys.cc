@@ -1,5 +1,5 @@
 // Trains toy models whose mechanisms are known, decomposes them, and says how
-// much of what is known was found. docs/studies/toys.md has its figures.
+// much of what is known was found. `--tables` shows them.
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -17,6 +17,7 @@ namespace {
 struct ToyFlags {
   std::string toy = "tms_5-2";
   int steps = 0;
+  int batch = 0;
   int seed = 0;
   int threads = 1;
   bool tables = false;
@@ -49,13 +50,15 @@ int Run(const ToyFlags& flags) {
     if (listed.name != flags.toy) continue;
     ToyStudy study = listed;
     if (flags.steps > 0) study.steps = flags.steps;
+    if (flags.batch > 0) study.data.batch_size = flags.batch;
     const auto start = std::chrono::steady_clock::now();
-    const auto finding =
-        Decompose(study, static_cast<uint64_t>(flags.seed),
-                  [&](const models::TrainProgress& progress) {
-                    const bool last = progress.step == progress.steps;
-                    if (progress.step % 1000 == 0 || last) Print(progress);
-                  });
+    const auto finding = Decompose(study, static_cast<uint64_t>(flags.seed),
+                                   [&](const models::TrainProgress& progress) {
+                                     const bool last =
+                                         progress.step == progress.steps;
+                                     if (progress.step % 1000 == 0 || last)
+                                       Print(progress);
+                                   });
     if (!finding.ok()) {
       std::fprintf(stderr, "%s\n", finding.status().ToString().c_str());
       return 1;
@@ -76,9 +79,10 @@ int Run(const ToyFlags& flags) {
     }
     const std::chrono::duration<double> seconds =
         std::chrono::steady_clock::now() - start;
-    std::printf("%s seed %d, %d steps: IdentityCIError %d (%d at 0.2), %.0f s\n",
-                study.name.c_str(), flags.seed, study.steps, total, loose_total,
-                seconds.count());
+    std::printf(
+        "%s seed %d, %d steps of %d: IdentityCIError %d (%d at 0.2), %.0f s\n",
+        study.name.c_str(), flags.seed, study.steps, study.data.batch_size,
+        total, loose_total, seconds.count());
     return 0;
   }
   std::fprintf(stderr, "no toy is named '%s'\n", flags.toy.c_str());
@@ -93,6 +97,9 @@ int Main(int argc, char** argv) {
   app.add_option("--toy", flags.toy, "which")->check(CLI::IsMember(names));
   app.add_option("--steps", flags.steps,
                  "of the decomposition's training (0: the study's own)")
+      ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--batch", flags.batch,
+                 "rows of a step of it (0: the study's own)")
       ->check(CLI::Range(0, 1'000'000));
   app.add_option("--seed", flags.seed, "of everything drawn")
       ->check(CLI::NonNegativeNumber);

@@ -10,7 +10,9 @@ namespace spar::studies {
 
 Tms::Tms(const at::Tensor& weight, const at::Tensor& bias)
     : ToyTarget({MakeToyModule("linear1", models::ModuleSite::kUp, 0, weight),
-                 MakeToyModule("linear2", models::ModuleSite::kDown, 0,
+                 MakeToyModule("linear2",
+                               models::ModuleSite::kDown,
+                               0,
                                weight.t().contiguous())}),
       bias_(bias) {}
 

@@ -172,11 +172,12 @@ absl::StatusOr<ToyFinding> Decompose(const ToyStudy& study,
     ASSIGN_OR_RETURN(finding.last, trainer.Next());
     if (on_step) on_step(finding.last);
   }
-  const at::Tensor alone = kProbeValue * at::ones({study.data.num_features}).diag();
+  const at::Tensor alone =
+      kProbeValue * at::ones({study.data.num_features}).diag();
   const std::vector<at::Tensor> importances = trainer.Importances(alone);
   for (size_t m = 0; m < importances.size(); ++m) {
-    finding.modules.push_back(Judge(target->modules()[m].name,
-                                    study.patterns[m], importances[m]));
+    finding.modules.push_back(
+        Judge(target->modules()[m].name, study.patterns[m], importances[m]));
   }
   return finding;
 }

@@ -1,7 +1,7 @@
 #include "models/studies/toy_target.h"
 
-#include "models/torch/aten.h"
 #include "models/torch/adamw.h"
+#include "models/torch/aten.h"
 
 namespace spar::studies {
 namespace {
@@ -12,19 +12,18 @@ class ToyBatch final : public models::TargetBatch {
  public:
   ToyBatch(const ToyTarget& target, const at::Tensor& data)
       : target_(target), data_(data) {
-    runs_.push_back(
-        {.count = static_cast<int>(data.size(0)), .length = 1});
+    runs_.push_back({.count = static_cast<int>(data.size(0)), .length = 1});
   }
 
   const std::vector<models::Run>& runs() const override { return runs_; }
 
   at::Tensor Forward(const models::ReplacedModules& modules) override {
-    return target_.Run(data_, [&](int module, const at::Tensor& x,
-                                  const at::Tensor& bias) {
-      return modules.which[module]
-                 ? modules.apply(module, x, bias)
-                 : at::linear(x, target_.Weight(module), bias);
-    });
+    return target_.Run(
+        data_, [&](int module, const at::Tensor& x, const at::Tensor& bias) {
+          return modules.which[module]
+                     ? modules.apply(module, x, bias)
+                     : at::linear(x, target_.Weight(module), bias);
+        });
   }
 
  private:
@@ -48,10 +47,10 @@ std::unique_ptr<models::TargetBatch> ToyTarget::Start(
 }
 
 at::Tensor ToyTarget::Output(const at::Tensor& data) const {
-  return Run(data, [&](int module, const at::Tensor& x,
-                       const at::Tensor& bias) {
-    return at::linear(x, weights_[module], bias);
-  });
+  return Run(data,
+             [&](int module, const at::Tensor& x, const at::Tensor& bias) {
+               return at::linear(x, weights_[module], bias);
+             });
 }
 
 ToyModule MakeToyModule(std::string name,

@@ -25,15 +25,16 @@ class ToyTarget : public models::TrainTarget {
  public:
   // What a module makes of the rows it reads, [rows, d_in] to [rows, d_out];
   // `bias` may be undefined.
-  using Apply = std::function<
-      at::Tensor(int module, const at::Tensor& x, const at::Tensor& bias)>;
+  using Apply = std::function<at::Tensor(
+      int module, const at::Tensor& x, const at::Tensor& bias)>;
 
   const std::vector<models::DecomposedModule>& modules() const final {
     return modules_;
   }
   at::Tensor Weight(int module) const final { return weights_[module]; }
   at::Device device() const final { return at::kCPU; }
-  std::unique_ptr<models::TargetBatch> Start(const at::Tensor& data) const final;
+  std::unique_ptr<models::TargetBatch> Start(
+      const at::Tensor& data) const final;
 
   // The toy with `apply` in the place of its linear maps. data: [rows, inputs].
   virtual at::Tensor Run(const at::Tensor& data, const Apply& apply) const = 0;
