@@ -46,7 +46,8 @@ def folder_of(source: pathlib.Path, build: pathlib.Path) -> pathlib.Path:
 
 
 def flags_by_folder(build: pathlib.Path) -> dict:
-    """Folder -> (compiler and flags, working folder) of one of its sources."""
+    """Folder -> (compiler and flags, working folder) of the source with the most:
+    the one that sees the most libraries."""
     flags = {}
     for source, entry in sources_of(build):
         kept = []
@@ -56,7 +57,9 @@ def flags_by_folder(build: pathlib.Path) -> dict:
                 next(words)
             elif word != "-MD":
                 kept.append(word)
-        flags.setdefault(folder_of(source, build), (kept, entry["directory"]))
+        folder = folder_of(source, build)
+        if folder not in flags or len(kept) > len(flags[folder][0]):
+            flags[folder] = (kept, entry["directory"])
     return flags
 
 
