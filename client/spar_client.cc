@@ -56,6 +56,41 @@ absl::StatusOr<Response> Call(Stub& stub,
   return response;
 }
 
+// One server stream, to its end: `method` is a member of `stub`, and `read`
+// gets every message. Where it gives an error the call ends and that is its
+// answer. `what` is what the client may have cancelled by `stop`.
+template <typename Response,
+          typename Stub,
+          typename Method,
+          typename Request,
+          typename Read>
+absl::Status Stream(Stub& stub,
+                    Method method,
+                    const Request& request,
+                    std::optional<std::chrono::milliseconds> timeout,
+                    std::stop_token stop,
+                    std::string_view what,
+                    const Read& read) {
+  grpc::ClientContext context;
+  if (timeout) SetTimeout(*timeout, context);
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+  const auto stream = (stub.*method)(&context, request);
+  absl::Status broken;
+  Response response;
+  while (stream->Read(&response)) {
+    if (!broken.ok()) continue;
+    broken = read(response);
+    if (!broken.ok()) context.TryCancel();
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  RETURN_IF_ERROR(broken);
+  if (!status.ok() && stop.stop_requested()) {
+    return absl::CancelledError(
+        base::Cat("the ", what, " was cancelled by its client"));
+  }
+  return status;
+}
+
 }  // namespace
 
 struct Client::Stubs {
@@ -148,27 +183,21 @@ absl::StatusOr<v1::Explanation> Client::Crystallize(
     const v1::CrystallizeRequest& request,
     const OnEvent& on_event,
     std::stop_token stop) {
-  grpc::ClientContext context;
-  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
-  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  const auto stream = stubs_->explanations.Crystallize(&context, request);
   std::optional<v1::Explanation> explanation;
   int64_t num_events = 0;
   bool gap = false;
-  v1::CrystallizeResponse response;
-  while (stream->Read(&response)) {
-    if (response.has_explanation()) {
-      explanation = std::move(*response.mutable_explanation());
-    } else if (response.has_event()) {
-      gap = gap || response.event().sequence() != ++num_events;
-      if (on_event) on_event(response.event());
-    }
-  }
-  const absl::Status status = FromGrpc(stream->Finish());
-  if (!status.ok() && stop.stop_requested()) {
-    return absl::CancelledError("the search was cancelled by its client");
-  }
-  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(Stream<v1::CrystallizeResponse>(
+      stubs_->explanations, &v1::ExplanationService::Stub::Crystallize, request,
+      options_.search_timeout, std::move(stop), "search",
+      [&](v1::CrystallizeResponse& response) {
+        if (response.has_explanation()) {
+          explanation = std::move(*response.mutable_explanation());
+        } else if (response.has_event()) {
+          gap = gap || response.event().sequence() != ++num_events;
+          if (on_event) on_event(response.event());
+        }
+        return absl::OkStatus();
+      }));
   if (gap) return absl::DataLossError("events of the stream are missing");
   if (!explanation) {
     return absl::DataLossError("the stream ended without an explanation");
@@ -179,22 +208,16 @@ absl::StatusOr<v1::Explanation> Client::Crystallize(
 absl::Status Client::Ablate(const v1::AblateRequest& request,
                             const OnAblation& on_message,
                             std::stop_token stop) {
-  grpc::ClientContext context;
-  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
-  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  const auto stream = stubs_->ablations.Ablate(&context, request);
   int64_t missing = 1;  // the start
-  v1::AblateResponse response;
-  while (stream->Read(&response)) {
-    if (response.has_start()) missing = response.start().row_count();
-    missing -= response.rows().rows_size();
-    on_message(response);
-  }
-  const absl::Status status = FromGrpc(stream->Finish());
-  if (!status.ok() && stop.stop_requested()) {
-    return absl::CancelledError("the ablation was cancelled by its client");
-  }
-  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(Stream<v1::AblateResponse>(
+      stubs_->ablations, &v1::AblationService::Stub::Ablate, request,
+      options_.search_timeout, std::move(stop), "ablation",
+      [&](const v1::AblateResponse& response) {
+        if (response.has_start()) missing = response.start().row_count();
+        missing -= response.rows().rows_size();
+        on_message(response);
+        return absl::OkStatus();
+      }));
   if (missing == 0) return absl::OkStatus();
   return absl::DataLossError("rows of the stream are missing");
 }
@@ -203,31 +226,25 @@ absl::StatusOr<v1::AttributionGraph> Client::Attribute(
     const v1::AttributeRequest& request,
     const OnMessage& on_message,
     std::stop_token stop) {
-  grpc::ClientContext context;
-  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
-  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  const auto stream = stubs_->explanations.Attribute(&context, request);
   v1::AttributionGraph graph;
   int64_t num_edges = 0;
-  v1::AttributeResponse response;
-  while (stream->Read(&response)) {
-    if (on_message) on_message(response);
-    if (response.has_header()) {
-      graph.mutable_header()->Swap(response.mutable_header());
-    } else if (response.has_nodes()) {
-      graph.mutable_nodes()->MergeFrom(response.nodes().nodes());
-    } else if (response.has_edges()) {
-      num_edges += response.edges().sources_size();
-      graph.add_edges()->Swap(response.mutable_edges());
-    } else if (response.has_summary()) {
-      graph.mutable_summary()->Swap(response.mutable_summary());
-    }
-  }
-  const absl::Status status = FromGrpc(stream->Finish());
-  if (!status.ok() && stop.stop_requested()) {
-    return absl::CancelledError("the graph was cancelled by its client");
-  }
-  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(Stream<v1::AttributeResponse>(
+      stubs_->explanations, &v1::ExplanationService::Stub::Attribute, request,
+      options_.search_timeout, std::move(stop), "graph",
+      [&](v1::AttributeResponse& response) {
+        if (on_message) on_message(response);
+        if (response.has_header()) {
+          graph.mutable_header()->Swap(response.mutable_header());
+        } else if (response.has_nodes()) {
+          graph.mutable_nodes()->MergeFrom(response.nodes().nodes());
+        } else if (response.has_edges()) {
+          num_edges += response.edges().sources_size();
+          graph.add_edges()->Swap(response.mutable_edges());
+        } else if (response.has_summary()) {
+          graph.mutable_summary()->Swap(response.mutable_summary());
+        }
+        return absl::OkStatus();
+      }));
   if (!graph.has_header() || !graph.has_summary() ||
       graph.nodes_size() != graph.header().node_count() ||
       num_edges != graph.summary().edge_count()) {
@@ -267,54 +284,30 @@ absl::StatusOr<v1::Decomposition> Client::GetDecomposition(
 absl::Status Client::Importances(const v1::ImportancesRequest& request,
                                  const OnImportances& on_message,
                                  std::stop_token stop) {
-  grpc::ClientContext context;
-  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
-  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  const auto stream = stubs_->decompositions.Importances(&context, request);
   PromptReader reader;
-  absl::Status broken;
-  v1::ImportancesResponse response;
-  while (stream->Read(&response)) {
-    if (broken.ok()) broken = reader.Add(response);
-    if (broken.ok()) {
-      on_message(response);
-    } else {
-      context.TryCancel();
-    }
-  }
-  const absl::Status status = FromGrpc(stream->Finish());
-  RETURN_IF_ERROR(broken);
-  if (!status.ok() && stop.stop_requested()) {
-    return absl::CancelledError("the call was cancelled by its client");
-  }
-  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(Stream<v1::ImportancesResponse>(
+      stubs_->decompositions, &v1::DecompositionService::Stub::Importances,
+      request, options_.search_timeout, std::move(stop), "call",
+      [&](const v1::ImportancesResponse& response) {
+        absl::Status added = reader.Add(response);
+        if (added.ok()) on_message(response);
+        return added;
+      }));
   return reader.Finish();
 }
 
 absl::StatusOr<PruneAnswer> Client::Prune(const v1::PruneRequest& request,
                                           const OnPruning& on_message,
                                           std::stop_token stop) {
-  grpc::ClientContext context;
-  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
-  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  const auto stream = stubs_->prunings.Prune(&context, request);
   PruneReader reader;
-  absl::Status broken;
-  v1::PruneResponse response;
-  while (stream->Read(&response)) {
-    if (broken.ok()) broken = reader.Add(response);
-    if (!broken.ok()) {
-      context.TryCancel();
-    } else if (on_message) {
-      on_message(response);
-    }
-  }
-  const absl::Status status = FromGrpc(stream->Finish());
-  RETURN_IF_ERROR(broken);
-  if (!status.ok() && stop.stop_requested()) {
-    return absl::CancelledError("the pruning was cancelled by its client");
-  }
-  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(Stream<v1::PruneResponse>(
+      stubs_->prunings, &v1::PruningService::Stub::Prune, request,
+      options_.search_timeout, std::move(stop), "pruning",
+      [&](const v1::PruneResponse& response) {
+        absl::Status added = reader.Add(response);
+        if (added.ok() && on_message) on_message(response);
+        return added;
+      }));
   ASSIGN_OR_RETURN(PruneAnswer answer, std::move(reader).Finish());
   if (request.has_crystallize() && answer.explanations.empty()) {
     return absl::DataLossError("the stream of a pruning lacks explanations");
@@ -326,27 +319,15 @@ absl::StatusOr<EvaluationAnswer> Client::Evaluate(
     const v1::EvaluateRequest& request,
     const OnEvaluation& on_message,
     std::stop_token stop) {
-  grpc::ClientContext context;
-  if (options_.search_timeout) SetTimeout(*options_.search_timeout, context);
-  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-  const auto stream = stubs_->decompositions.Evaluate(&context, request);
   EvaluationReader reader;
-  absl::Status broken;
-  v1::EvaluateResponse response;
-  while (stream->Read(&response)) {
-    if (broken.ok()) broken = reader.Add(response);
-    if (!broken.ok()) {
-      context.TryCancel();
-    } else if (on_message) {
-      on_message(response);
-    }
-  }
-  const absl::Status status = FromGrpc(stream->Finish());
-  RETURN_IF_ERROR(broken);
-  if (!status.ok() && stop.stop_requested()) {
-    return absl::CancelledError("the evaluation was cancelled by its client");
-  }
-  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(Stream<v1::EvaluateResponse>(
+      stubs_->decompositions, &v1::DecompositionService::Stub::Evaluate,
+      request, options_.search_timeout, std::move(stop), "evaluation",
+      [&](const v1::EvaluateResponse& response) {
+        absl::Status added = reader.Add(response);
+        if (added.ok() && on_message) on_message(response);
+        return added;
+      }));
   return std::move(reader).Finish();
 }
 

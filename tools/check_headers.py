@@ -3,7 +3,7 @@
 
 A header that a source file, compiled by itself, includes before anything else
 has been compiled alone by the build. Every other one is compiled here, with the
-flags of a source file of its folder and through its compiler cache.
+flags of a source file of its folder and through the compiler cache.
 
 Usage: check_headers.py BUILD_FOLDER (one that has a compile_commands.json)
 """
@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -81,7 +82,9 @@ def errors_of(header: pathlib.Path, flags: dict, build: pathlib.Path) -> str:
     alone = build.resolve() / "headers" / f"{name}.cc"
     alone.parent.mkdir(parents=True, exist_ok=True)
     alone.write_text(f'#include "{name}"\n')
-    run = subprocess.run([*words, "-O0", "-c", str(alone), "-o", f"{alone}.o"],
+    ccache = shutil.which("ccache")
+    run = subprocess.run([*([ccache] if ccache else []), *words, "-O0",
+                          "-c", str(alone), "-o", f"{alone}.o"],
                          cwd=folder, capture_output=True, text=True, check=False)
     return run.stderr if run.returncode else ""
 

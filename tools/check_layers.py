@@ -33,7 +33,10 @@ ALLOWED = {
         "base", "models", "models/snapshot", "models/decomposition",
         "models/text", "models/torch", "models/demo",
     },
-    "models/studies": {"base", "models", "models/torch", "models/train", "models/studies"},
+    "models/studies": {
+        "base", "models", "models/decomposition", "models/torch", "models/train",
+        "models/studies",
+    },
     "server/schedule": {"base", "models", "server/schedule"},
     "server/search": {"base", "graph", "models", "server/schedule", "server/search"},
     "server/service": {

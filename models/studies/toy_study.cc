@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "models/decomposition/decomposable_modules.h"
 #include "models/studies/resid_mlp.h"
 #include "models/studies/tms.h"
 #include "models/torch/aten.h"
@@ -114,13 +115,11 @@ models::DecompositionSpec SpecOf(const ToyStudy& study,
   models::DecompositionSpec spec;
   spec.ci.kind = models::CiKind::kMlp;
   spec.ci.hidden = {study.ci_hidden};
-  int64_t first = 0;
-  for (models::DecomposedModule module : target.modules()) {
+  spec.modules = target.modules();
+  for (models::DecomposedModule& module : spec.modules) {
     module.num_components = study.num_components;
-    module.first_component = first;
-    first += study.num_components;
-    spec.modules.push_back(std::move(module));
   }
+  models::NumberComponents(spec.modules);
   return spec;
 }
 

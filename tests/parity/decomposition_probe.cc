@@ -15,7 +15,6 @@
 #include <chrono>
 #include <cstdint>
 #include <fstream>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,6 +29,7 @@
 #include "models/torch/decomposition/loaded_decomposition.h"
 #include "models/torch/decomposition/sparse_importances.h"
 #include "models/torch/device.h"
+#include "tests/parity/probe.h"
 
 namespace spar::models {
 namespace {
@@ -157,16 +157,5 @@ absl::StatusOr<Json> Answer(const Json& question) {
 }  // namespace spar::models
 
 int main() {
-  nlohmann::json all = nlohmann::json::array();
-  for (const auto& question : nlohmann::json::parse(std::cin)) {
-    auto answer = spar::models::Answer(question);
-    if (answer.ok()) {
-      all.push_back(*std::move(answer));
-    } else {
-      const std::string message(spar::base::MessageOf(answer.status()));
-      all.push_back({{"error", message}});
-    }
-  }
-  std::cout << all << "\n";
-  return 0;
+  return spar::testing::AnswerQuestions(spar::models::Answer);
 }

@@ -9,7 +9,6 @@
 //   "step_size", "restarts", "max_batches"}, "max_batch_bytes"}..]
 // ANSWERS: [{"error"} or {"modules": [name..], "parts": [{"kind", ...}..],
 //   "steps", "max_steps"}..]
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "models/evaluation.h"
 #include "models/snapshot/snapshot.h"
 #include "models/torch/torch_backend.h"
+#include "tests/parity/probe.h"
 
 namespace spar::models {
 namespace {
@@ -171,16 +171,5 @@ absl::StatusOr<Json> Answer(const Json& question) {
 }  // namespace spar::models
 
 int main() {
-  nlohmann::json all = nlohmann::json::array();
-  for (const auto& question : nlohmann::json::parse(std::cin)) {
-    auto answer = spar::models::Answer(question);
-    if (answer.ok()) {
-      all.push_back(*std::move(answer));
-    } else {
-      const std::string message(spar::base::MessageOf(answer.status()));
-      all.push_back({{"error", message}});
-    }
-  }
-  std::cout << all << "\n";
-  return 0;
+  return spar::testing::AnswerQuestions(spar::models::Answer);
 }

@@ -11,7 +11,6 @@
 // "exact_margin",
 //   "margin", "target_logit", "runner_up", "runner_up_logit",
 //   "target_log_probability"}..], "predict": [[[logit by token id]..]..]}..]
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,6 +23,7 @@
 #include "models/snapshot/snapshot.h"
 #include "models/torch/dense_checker.h"
 #include "models/torch/torch_backend.h"
+#include "tests/parity/probe.h"
 
 namespace spar::models {
 namespace {
@@ -129,16 +129,5 @@ absl::StatusOr<Json> Answer(const Json& questions) {
 }  // namespace spar::models
 
 int main() {
-  nlohmann::json all = nlohmann::json::array();
-  for (const auto& questions : nlohmann::json::parse(std::cin)) {
-    auto answers = spar::models::Answer(questions);
-    if (answers.ok()) {
-      all.push_back(*std::move(answers));
-    } else {
-      const std::string message(spar::base::MessageOf(answers.status()));
-      all.push_back({{"error", message}});
-    }
-  }
-  std::cout << all << "\n";
-  return 0;
+  return spar::testing::AnswerQuestions(spar::models::Answer);
 }

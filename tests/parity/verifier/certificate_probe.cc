@@ -11,7 +11,6 @@
 //     "positions", "precision", "contrast"}..],
 //   "verdicts": [{"verdict", "findings", "margin"} or {"error"}..]}..]
 #include <future>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +24,7 @@
 #include "models/torch/torch_backend.h"
 #include "server/search/certificate.h"
 #include "server/search/explainer.h"
+#include "tests/parity/probe.h"
 
 namespace spar::search {
 namespace {
@@ -143,16 +143,5 @@ absl::StatusOr<Json> Respond(const Json& request) {
 }  // namespace spar::search
 
 int main() {
-  nlohmann::json responses = nlohmann::json::array();
-  for (const auto& request : nlohmann::json::parse(std::cin)) {
-    auto response = spar::search::Respond(request);
-    if (response.ok()) {
-      responses.push_back(*std::move(response));
-    } else {
-      const std::string message(spar::base::MessageOf(response.status()));
-      responses.push_back({{"error", message}});
-    }
-  }
-  std::cout << responses << "\n";
-  return 0;
+  return spar::testing::AnswerQuestions(spar::search::Respond);
 }
