@@ -5,15 +5,18 @@
 #include <vector>
 
 #include "client/evaluation_text.h"
-#include "client/svg_chart.h"
 #include "client/text.h"
 
 #include "base/status.h"
+#include "base/svg_chart.h"
 
 namespace spar::client {
 namespace {
 
+using base::BarChart;
 using base::Cat;
+using base::ChartSeries;
+using base::LineChart;
 
 constexpr size_t kMostDensityPoints = 400;
 

@@ -6,36 +6,13 @@
 #include <cstdio>
 
 #include "base/status.h"
+#include "base/text.h"
 
 namespace spar::client {
 namespace {
 
-// One character of a UTF-8 string; `bytes` is 1 and `valid` false for a byte
-// that starts none.
-struct Character {
-  char32_t code = 0;
-  size_t bytes = 1;
-  bool valid = false;
-};
-
-Character FirstCharacter(std::string_view text) {
-  const auto byte = [&](size_t i) {
-    return static_cast<unsigned char>(text[i]);
-  };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return {first, 1, true};
-  const size_t bytes = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4 || text.size() < bytes) return {first};
-  char32_t code = first & (0x7Fu >> bytes);
-  for (size_t i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {first};
-    code = (code << 6) | (byte(i) & 0x3Fu);
-  }
-  constexpr std::array<char32_t, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = code >= 0xD800 && code <= 0xDFFF;
-  if (code < kLeast[bytes] || code > 0x10FFFF || surrogate) return {first};
-  return {code, bytes, true};
-}
+using base::FirstCharacter;
+using Character = base::Utf8Character;
 
 struct Range {
   char32_t first = 0;
@@ -195,10 +172,6 @@ std::string Wrapped(const std::vector<Piece>& pieces, int indent, int columns) {
     at_start = false;
   }
   return lines;
-}
-
-std::string Printed(const char* format, double value) {
-  return Formatted(format, value);
 }
 
 std::string WithCommas(int64_t number) {

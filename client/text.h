@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
+
 namespace spar::client {
 
 // `text` with everything a terminal could act on made visible: control
@@ -46,8 +48,7 @@ struct Piece {
 // starts at column `indent` already.
 std::string Wrapped(const std::vector<Piece>& pieces, int indent, int columns);
 
-// `format` is a printf format of one double.
-std::string Printed(const char* format, double value);
+using base::Printed;
 
 std::string WithCommas(int64_t number);     // 2,064
 std::string Signed(double logits);          // +3.214

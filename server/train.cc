@@ -4,85 +4,23 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/splitmix64.h"
 #include "base/status.h"
-#include "models/demo/corpus.h"
-#include "models/demo/vocabulary.h"
 #include "models/snapshot/snapshot.h"
-#include "models/text/tokenizer.h"
-#include "models/torch/train/decoder_training.h"
-#include "models/train/run_training.h"
 #include "models/train/train_config_json.h"
 #include "server/serve.h"
+#include "server/train_decoder.h"
 
 namespace spar {
 namespace {
-
-using models::TokenRows;
 
 constexpr int kTrained = 0;
 constexpr int kFailed = 1;
 constexpr int kBadConfig = 2;
 constexpr int kStopped = 3;
-
-// Stretches of the demo corpus, each drawn from its index.
-class DemoRows final : public TokenRows {
- public:
-  DemoRows(int length, uint64_t seed)
-      : vocabulary_(demo::CorpusWords()), length_(length), seed_(seed) {}
-
-  std::vector<models::TokenId> Row(int64_t index) const override {
-    demo::Random random(base::SplitMix64(base::SplitMix64(seed_) ^
-                                         static_cast<uint64_t>(index)));
-    return vocabulary_.Ids(demo::TrainingStretch(length_, random).words);
-  }
-
-  int vocab_size() const { return vocabulary_.size(); }
-
- private:
-  const demo::Vocabulary vocabulary_;
-  const int length_;
-  const uint64_t seed_;
-};
-
-absl::StatusOr<std::unique_ptr<TokenRows>> RowsOf(
-    const models::TrainConfig& config, const models::Snapshot& snapshot) {
-  const models::DataConfig& data = config.data;
-  const int vocab_size = snapshot.spec().vocab_size;
-  if (data.kind == models::DataConfig::Kind::kDemo) {
-    auto rows = std::make_unique<DemoRows>(data.sequence_length, config.seed);
-    if (rows->vocab_size() != vocab_size) {
-      return base::InvalidArgument(
-          "BAD_DATA", "task_config.data",
-          base::Cat("the demo corpus has ", rows->vocab_size(),
-                    " words, and the model's vocabulary ", vocab_size));
-    }
-    return rows;
-  }
-  std::vector<models::TokenId> tokens;
-  if (data.kind == models::DataConfig::Kind::kTokens) {
-    ASSIGN_OR_RETURN(
-        tokens, models::ReadTokenFile(data.path, data.token_bytes, vocab_size));
-  } else {
-    ASSIGN_OR_RETURN(const std::unique_ptr<models::Tokenizer> tokenizer,
-                     models::Tokenizer::Open(config.model));
-    ASSIGN_OR_RETURN(tokens, models::ReadTextFile(data.path, *tokenizer));
-    for (const models::TokenId token : tokens) {
-      if (token < vocab_size) continue;
-      return base::InvalidArgument(
-          "BAD_DATA", "task_config.path",
-          base::Cat("the tokenizer gives token ", token,
-                    ", outside the model's vocabulary of ", vocab_size));
-    }
-  }
-  return models::ShuffledRows(std::move(tokens), data.sequence_length,
-                              config.seed);
-}
 
 std::string Short(double value) {
   char text[32];
@@ -151,12 +89,6 @@ absl::StatusOr<models::TrainingEnd> Run(const TrainCommand& command) {
   snapshot_options.cache_dir = command.cache_dir;
   ASSIGN_OR_RETURN(std::shared_ptr<const models::Snapshot> snapshot,
                    models::Snapshot::Open(config.model, snapshot_options));
-  ASSIGN_OR_RETURN(std::unique_ptr<TokenRows> rows, RowsOf(config, *snapshot));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<models::Training> training,
-      models::MakeDecoderTraining(
-          std::move(snapshot), std::move(rows), config,
-          {.device = command.device, .num_threads = command.threads}));
   Display display(config.log_every);
   models::RunTrainingOptions options;
   options.resume = command.resume;
@@ -164,7 +96,9 @@ absl::StatusOr<models::TrainingEnd> Run(const TrainCommand& command) {
     display.Show(progress);
     return !StopSignalPending();
   };
-  return models::RunTraining(config, options, *training);
+  return TrainDecoder(
+      config, std::move(snapshot),
+      {.device = command.device, .num_threads = command.threads}, options);
 }
 
 }  // namespace

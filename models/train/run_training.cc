@@ -3,6 +3,8 @@
 #include "base/status.h"
 #include "models/train/checkpoint.h"
 #include "models/train/metrics_log.h"
+#include "models/train/output_lock.h"
+#include "models/train/training_plots.h"
 
 namespace spar::models {
 namespace {
@@ -11,9 +13,13 @@ namespace fs = std::filesystem;
 
 constexpr int kKeptCheckpoints = 2;
 
-absl::Status SaveCheckpoint(const fs::path& output, const Training& training) {
-  RETURN_IF_ERROR(training.Save(CheckpointFolder(output, training.step())));
+absl::Status SaveCheckpoint(const fs::path& output,
+                            const RunTrainingOptions& options,
+                            const Training& training) {
+  const fs::path folder = CheckpointFolder(output, training.step());
+  RETURN_IF_ERROR(training.Save(folder));
   PruneCheckpoints(output, kKeptCheckpoints);
+  if (options.on_checkpoint) options.on_checkpoint(folder);
   return absl::OkStatus();
 }
 
@@ -38,9 +44,8 @@ bool IsLogged(const TrainProgress& progress, int every) {
 absl::StatusOr<TrainingEnd> RunTraining(const TrainConfig& config,
                                         const RunTrainingOptions& options,
                                         Training& training) {
+  ASSIGN_OR_RETURN(const OutputLock lock, OutputLock::Take(config.output));
   RETURN_IF_ERROR(Begin(config, options.resume, training));
-  std::error_code error;
-  fs::create_directories(config.output, error);
   const MetricsLog log(config.output / "metrics.jsonl");
   RETURN_IF_ERROR(log.TruncateAfter(training.step()));
   while (!training.done()) {
@@ -52,11 +57,12 @@ absl::StatusOr<TrainingEnd> RunTraining(const TrainConfig& config,
         !progress.warming_up && progress.step % config.save_every == 0;
     const bool stop = !options.on_step(progress) && !training.done();
     if (due || stop || training.done()) {
-      RETURN_IF_ERROR(SaveCheckpoint(config.output, training));
+      RETURN_IF_ERROR(SaveCheckpoint(config.output, options, training));
     }
     if (stop) return TrainingEnd::kStopped;
   }
   RETURN_IF_ERROR(training.Export(config.output / "decomposition"));
+  RETURN_IF_ERROR(WriteTrainingPlots(config.output));
   return TrainingEnd::kDone;
 }
 

@@ -1,9 +1,10 @@
 // L1. A training with its files: checkpoints, metrics and the result.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "models/train/train_config.h"
 #include "models/training.h"
@@ -16,6 +17,8 @@ struct RunTrainingOptions {
   bool resume = false;
   // After each step; returns whether to go on. Never null.
   std::function<bool(const TrainProgress&)> on_step = nullptr;
+  // After each checkpoint, with its folder. May be null.
+  std::function<void(const std::filesystem::path&)> on_checkpoint = nullptr;
 };
 
 enum class TrainingEnd { kDone, kStopped };
@@ -23,8 +26,10 @@ enum class TrainingEnd { kDone, kStopped };
 // Steps to the end, or until on_step says stop, which saves a checkpoint.
 // Writes into config.output: checkpoints/STEP every save_every steps, the
 // latest two of which are kept; metrics.jsonl every log_every steps; at the end
-// the decomposition in decomposition/. Errors as the training's and
-//   kFailedPrecondition  CHECKPOINT_EXISTS: a checkpoint, and not resumed
+// the decomposition in decomposition/ and the course of it in plots/. Errors as
+// the training's and
+//   kFailedPrecondition  CHECKPOINT_EXISTS: a checkpoint, and not resumed;
+//                        OUT_DIR_IN_USE: another training writes there
 absl::StatusOr<TrainingEnd> RunTraining(const TrainConfig& config,
                                         const RunTrainingOptions& options,
                                         Training& training);

@@ -15,6 +15,7 @@
 #include "models/schedule.h"
 #include "models/train/checkpoint.h"
 #include "models/train/metrics_log.h"
+#include "models/train/output_lock.h"
 #include "models/train/run_training.h"
 #include "models/train/token_rows.h"
 #include "models/train/train_config_json.h"
@@ -345,11 +346,16 @@ TEST(RunTraining, SavesLogsStopsAndGoesOn) {
   options.on_step = [](const TrainProgress& progress) {
     return progress.step != 11;
   };
+  std::vector<std::string> saved;
+  options.on_checkpoint = [&](const fs::path& folder) {
+    saved.push_back(folder.filename());
+  };
   Counting stopped(20);
   EXPECT_EQ(*RunTraining(config, options, stopped), TrainingEnd::kStopped);
   EXPECT_EQ(LatestCheckpoint(config.output).filename(), "11");
   EXPECT_TRUE(fs::exists(CheckpointFolder(config.output, 8)));
   EXPECT_FALSE(fs::exists(CheckpointFolder(config.output, 4)));
+  EXPECT_EQ(saved, (std::vector<std::string>{"4", "8", "11"}));
   // What a killed run logged behind its last checkpoint is logged anew.
   std::ofstream(config.output / "metrics.jsonl", std::ios::app)
       << R"({"phase":"training","step":15})"
@@ -363,6 +369,27 @@ TEST(RunTraining, SavesLogsStopsAndGoesOn) {
             (std::vector<int64_t>{1, 5, 10, 15, 20}));
   EXPECT_TRUE(fs::exists(config.output / "decomposition"));
   EXPECT_EQ(LatestCheckpoint(config.output).filename(), "20");
+  EXPECT_TRUE(fs::exists(config.output / "plots" / "losses.svg"));
+}
+
+TEST(RunTraining, SharesItsFolderWithNoOther) {
+  TrainConfig config;
+  config.output = TestFolder("shared");
+  RunTrainingOptions options;
+  absl::Status inner;
+  options.on_step = [&](const TrainProgress&) {
+    Counting other(1);
+    RunTrainingOptions same;
+    same.on_step = [](const TrainProgress&) { return true; };
+    inner = RunTraining(config, same, other).status();
+    return true;
+  };
+  Counting training(2);
+  EXPECT_EQ(*RunTraining(config, options, training), TrainingEnd::kDone);
+  ASSERT_TRUE(absl::IsFailedPrecondition(inner)) << inner;
+  EXPECT_EQ(base::DetailOf(inner)->reason, "OUT_DIR_IN_USE");
+  // Free again at the end.
+  EXPECT_TRUE(OutputLock::Take(config.output).ok());
 }
 
 }  // namespace

@@ -1,24 +1,21 @@
-#include "client/svg_chart.h"
+#include "base/svg_chart.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 
-#include "client/text.h"
-
 #include "base/status.h"
+#include "base/text.h"
 
-namespace spar::client {
+namespace spar::base {
 namespace {
-
-using base::Cat;
 
 constexpr double kChartWidth = 640, kChartHeight = 360;
 constexpr double kLeft = 70, kRight = 16, kTop = 34, kBottom = 48;
 constexpr double kBarHeight = 16;
-constexpr const char* kColours[] = {"#2f6fb0", "#c8553d", "#3c8d5a",
-                                    "#8a5aa6", "#b8862b", "#4a4a4a"};
+constexpr const char* kColours[] = {"#2f6fb0", "#c8553d", "#3c8d5a", "#8a5aa6",
+                                    "#b8862b", "#4a4a4a", "#1b9aaa", "#d46a9f",
+                                    "#7a9e1f", "#5b5fc7", "#a34a28", "#9a9a9a"};
 
 std::string Fixed(double value) {
   return Printed("%.1f", value);
@@ -149,9 +146,9 @@ std::string SeriesLine(const ChartSeries& series,
 std::string EscapedXml(std::string_view text) {
   std::string escaped;
   for (size_t i = 0; i < text.size();) {
-    const size_t length = Utf8Length(text.substr(i));
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (length == 0 || c < 0x20 || c == 0x7f) {
+    const Utf8Character character = FirstCharacter(text.substr(i));
+    const char32_t c = character.code;
+    if (!character.valid || c < 0x20 || c == 0x7f) {
       escaped += "\xef\xbf\xbd";
     } else if (c == '&') {
       escaped += "&amp;";
@@ -162,9 +159,9 @@ std::string EscapedXml(std::string_view text) {
     } else if (c == '"') {
       escaped += "&quot;";
     } else {
-      escaped += text.substr(i, length);
+      escaped += text.substr(i, character.bytes);
     }
-    i += std::max<size_t>(1, length);
+    i += character.bytes;
   }
   return escaped;
 }
@@ -207,7 +204,7 @@ std::string SvgOf(const BarChart& chart) {
   size_t longest = 4;
   for (const auto& [name, value] : chart.bars) {
     if (std::isfinite(value)) most = std::max(most, value);
-    longest = std::max(longest, static_cast<size_t>(Width(Escaped(name))));
+    longest = std::max(longest, name.size());
   }
   const double left =
       std::min(0.5 * kChartWidth, 16 + 7 * static_cast<double>(longest));
@@ -232,4 +229,4 @@ std::string SvgOf(const BarChart& chart) {
   return svg + "</svg>\n";
 }
 
-}  // namespace spar::client
+}  // namespace spar::base

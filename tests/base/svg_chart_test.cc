@@ -1,4 +1,4 @@
-#include "client/svg_chart.h"
+#include "base/svg_chart.h"
 
 #include <cmath>
 #include <string>
@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace spar::client {
+namespace spar::base {
 namespace {
 
 using ::testing::HasSubstr;
@@ -83,4 +83,4 @@ TEST(BarChart, BarsAreAsLongAsTheirShare) {
 }
 
 }  // namespace
-}  // namespace spar::client
+}  // namespace spar::base

@@ -1,4 +1,4 @@
-// L5. Small charts as SVG, for reports. One file, no scripts, no fonts of its
+// L0. Small charts as SVG, for reports. One file, no scripts, no fonts of its
 // own; every text is escaped.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace spar::client {
+namespace spar::base {
 
 // How one direction of a chart is divided.
 struct ChartAxis {
@@ -42,4 +42,4 @@ std::string SvgOf(const BarChart& chart);
 // Text between tags or in an attribute; control characters become U+FFFD.
 std::string EscapedXml(std::string_view text);
 
-}  // namespace spar::client
+}  // namespace spar::base
