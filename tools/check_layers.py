@@ -34,8 +34,8 @@ ALLOWED = {
         "models/text", "models/torch", "models/demo",
     },
     "models/studies": {
-        "base", "models", "models/decomposition", "models/torch", "models/train",
-        "models/studies",
+        "base", "models", "models/snapshot", "models/decomposition", "models/torch",
+        "models/train", "models/demo", "models/studies",
     },
     "server/schedule": {"base", "models", "server/schedule"},
     "server/search": {"base", "graph", "models", "server/schedule", "server/search"},
