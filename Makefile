@@ -11,7 +11,7 @@ BUILD := build/$(PRESET)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: demo test build setup configure demo-model format check bench clean
+.PHONY: demo test build setup configure demo-model demo-decomposition format check bench clean
 
 demo: build
 	tools/demo.sh
@@ -32,6 +32,13 @@ setup:
 # Trains the shipped model anew: minutes on two cores.
 demo-model: build
 	$(BUILD)/bin/make_demo_model --out models/demo/model
+
+# Trains the shipped model's decomposition anew: an hour and a half on a core
+# of its own. What was stopped goes on.
+demo-decomposition: build
+	$(BUILD)/bin/spard train --config models/demo/decomposition_training.json --resume --threads 1
+	mkdir -p models/demo/decomposition
+	cp build/demo_decomposition/decomposition/* models/demo/decomposition/
 
 bench: build
 	@find $(BUILD)/bench -maxdepth 1 -type f -executable | sort | while read -r program; do "$$program" || exit 1; done
