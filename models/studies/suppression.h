@@ -3,6 +3,7 @@
 // come from whoever runs them.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
