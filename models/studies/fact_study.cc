@@ -40,7 +40,8 @@ void AddFacts(const demo::Relation& relation,
               Prompts& prompts) {
   for (size_t i = 0; i < facts.size(); ++i) {
     const auto& [subject, answer] = relation.facts[facts[i]];
-    prompts.push_back(PromptOf(phrasings[i % phrasings.size()], subject, answer));
+    prompts.push_back(
+        PromptOf(phrasings[i % phrasings.size()], subject, answer));
   }
 }
 
@@ -158,7 +159,8 @@ absl::StatusOr<std::vector<Component>> Candidates(
     const FactStudyOptions& options,
     const Prompts& prompts) {
   std::vector<std::vector<models::TokenId>> tokens;
-  for (const FactPrompt& prompt : prompts) tokens.push_back(model.Tokens(prompt));
+  for (const FactPrompt& prompt : prompts)
+    tokens.push_back(model.Tokens(prompt));
   ASSIGN_OR_RETURN(
       const std::vector<models::PromptImportances> answers,
       backend.Importances(options.decomposition, tokens, {.threshold = 0}));
@@ -241,8 +243,8 @@ absl::StatusOr<std::vector<Component>> Choose(
       }
     }
     const int room = options.most - static_cast<int>(chosen.size());
-    ranked.resize(std::min<size_t>(ranked.size(),
-                                   std::min(options.a_round, room)));
+    ranked.resize(
+        std::min<size_t>(ranked.size(), std::min(options.a_round, room)));
     for (const Component& component : ranked) {
       chosen.push_back(component);
       std::erase(pool, component);
@@ -330,9 +332,8 @@ absl::StatusOr<FactFinding> SuppressFact(models::Backend& backend,
   }
   const EditedModel model(backend, options.decomposition);
   const FactPrompts prompts = PromptsOf(options, fact);
-  ASSIGN_OR_RETURN(
-      const std::vector<Component> candidates,
-      Candidates(backend, model, options, prompts.choosing));
+  ASSIGN_OR_RETURN(const std::vector<Component> candidates,
+                   Candidates(backend, model, options, prompts.choosing));
   FactFinding finding;
   const auto& named = RelationOf(options.relation).forth->facts.at(fact);
   finding.subject = named[0];
@@ -351,9 +352,9 @@ absl::StatusOr<FactFinding> SuppressFact(models::Backend& backend,
                      Read(model, prompts, controls, others));
     AddShare(reading, 1.0 / options.num_controls, finding.control);
   }
-  finding.seconds = std::chrono::duration<double>(
-                        std::chrono::steady_clock::now() - start)
-                        .count();
+  finding.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   return finding;
 }
 

@@ -20,10 +20,10 @@ struct FactStudyOptions {
   std::string decomposition = {};  // resident in the backend
   std::string relation = "sport";  // of RelationOf
   uint64_t seed = 0;               // of every draw
-  double goal = 0.1;      // the probability at which a fact counts as forgotten
-  int most = 32;          // subcomponents to take out
-  int a_round = 2;        // of them at a time
-  double weight = 1;      // of the harm to others (Ranked)
+  double goal = 0.1;  // the probability at which a fact counts as forgotten
+  int most = 32;      // subcomponents to take out
+  int a_round = 2;    // of them at a time
+  double weight = 1;  // of the harm to others (Ranked)
   int num_candidates = 384;  // of the first round, by importance
   int num_later = 96;        // of the later rounds: the best of the first
   int num_others = 8;        // other facts that choosing sees
@@ -33,14 +33,14 @@ struct FactStudyOptions {
 
 // What a model says. Probabilities are of the answers, means over prompts.
 struct FactReading {
-  double fact = 0;         // in phrasings that choosing did not see
-  double said = 0;         // share of them where it is the likeliest word
-  double others = 0;       // of other subjects of the relation
+  double fact = 0;    // in phrasings that choosing did not see
+  double said = 0;    // share of them where it is the likeliest word
+  double others = 0;  // of other subjects of the relation
   double others_said = 0;
-  double worst_fall = 0;   // of those, the largest fall of one
-  double subject = 0;      // what else is known of the subject
-  double elsewhere = 0;    // facts of another relation, of other subjects
-  double back = 0;         // asked the other way: answer to subject
+  double worst_fall = 0;       // of those, the largest fall of one
+  double subject = 0;          // what else is known of the subject
+  double elsewhere = 0;        // facts of another relation, of other subjects
+  double back = 0;             // asked the other way: answer to subject
   std::string back_says = {};  // the likeliest word there, first phrasing
 };
 

@@ -108,9 +108,8 @@ std::string Quartiles(const std::vector<FactFinding>& findings,
     values.push_back(read(finding.*when));
   }
   char text[64];
-  std::snprintf(text, sizeof(text), "%.3f [%.3f, %.3f]",
-                Quantile(values, 0.5), Quantile(values, 0.25),
-                Quantile(values, 0.75));
+  std::snprintf(text, sizeof(text), "%.3f [%.3f, %.3f]", Quantile(values, 0.5),
+                Quantile(values, 0.25), Quantile(values, 0.75));
   return text;
 }
 
@@ -173,7 +172,8 @@ int FactsMain(int argc, char** argv) {
   app.add_option("--seed", flags.study.seed, "of everything drawn");
   app.add_option("--threads", flags.threads, "of the arithmetic")
       ->check(CLI::Range(1, 256));
-  app.add_flag("--names", flags.names, "print what was taken out: subject, answer, parts, by tabs");
+  app.add_flag("--names", flags.names,
+               "print what was taken out: subject, answer, parts, by tabs");
   CLI11_PARSE(app, argc, argv);
   const absl::Status status = Study(flags);
   if (status.ok()) return 0;

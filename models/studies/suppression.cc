@@ -29,7 +29,9 @@ std::vector<Component> EqualNormControls(
     std::span<const std::vector<float>> norms,
     int nearest,
     uint64_t seed) {
-  const auto norm = [&](const Component& c) { return norms[c.module][c.index]; };
+  const auto norm = [&](const Component& c) {
+    return norms[c.module][c.index];
+  };
   demo::Random random(seed);
   std::set<Component> taken(chosen.begin(), chosen.end());
   std::vector<Component> controls;
