@@ -30,4 +30,5 @@ EXPOSE 7430
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \
   CMD ["spar", "--server", "127.0.0.1:7430", "--timeout", "4", "models"]
 ENTRYPOINT ["spard"]
-CMD ["--listen", "0.0.0.0:7430", "--allow-remote", "--model", "demo=/opt/spar/share/spar/demo/model"]
+CMD ["--listen", "0.0.0.0:7430", "--allow-remote", "--model", "demo=/opt/spar/share/spar/demo/model", \
+     "--decomposition", "demo/main=/opt/spar/share/spar/demo/decomposition"]

@@ -33,8 +33,8 @@ setup:
 demo-model: build
 	$(BUILD)/bin/make_demo_model --out models/demo/model
 
-# Trains the shipped model's decomposition anew: an hour and a half on a core
-# of its own. What was stopped goes on.
+# Trains the shipped model's decomposition anew: 73 minutes on one core of a
+# busy machine. What was stopped goes on.
 demo-decomposition: build
 	$(BUILD)/bin/spard train --config models/demo/decomposition_training.json --resume --threads 1
 	mkdir -p models/demo/decomposition

@@ -392,5 +392,16 @@ TEST(RunTraining, SharesItsFolderWithNoOther) {
   EXPECT_TRUE(OutputLock::Take(config.output).ok());
 }
 
+// The configuration that comes with the demo model is the one that its
+// decomposition was trained by.
+TEST(TrainConfigFile, OfTheDemoIsThatOfItsDecomposition) {
+  const auto config =
+      ReadTrainConfig("models/demo/decomposition_training.json");
+  ASSERT_TRUE(config.ok()) << config.status();
+  std::ifstream file("models/demo/decomposition/decomposition.json");
+  const Json decomposition = Json::parse(file);
+  EXPECT_EQ(decomposition.at("training").at("config_digest"), config->digest);
+}
+
 }  // namespace
 }  // namespace spar::models
