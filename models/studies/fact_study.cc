@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <map>
 #include <set>
 #include <span>
 #include <utility>
@@ -152,39 +151,28 @@ class EditedModel {
   const demo::Vocabulary vocabulary_;
 };
 
-// By importance, the largest of any position and prompt; at most `most`.
+// With an importance above 0 at some position of a prompt.
 absl::StatusOr<std::vector<Component>> Candidates(
     models::Backend& backend,
     const EditedModel& model,
     const FactStudyOptions& options,
     const Prompts& prompts) {
   std::vector<std::vector<models::TokenId>> tokens;
-  for (const FactPrompt& prompt : prompts)
+  for (const FactPrompt& prompt : prompts) {
     tokens.push_back(model.Tokens(prompt));
+  }
   ASSIGN_OR_RETURN(
       const std::vector<models::PromptImportances> answers,
       backend.Importances(options.decomposition, tokens, {.threshold = 0}));
-  std::map<Component, float> largest;
+  std::set<Component> active;
   for (const models::PromptImportances& answer : answers) {
     for (size_t m = 0; m < answer.modules.size(); ++m) {
-      const models::ModuleImportances& module = answer.modules[m];
-      for (size_t i = 0; i < module.component.size(); ++i) {
-        float& g = largest[{static_cast<int32_t>(m), module.component[i]}];
-        g = std::max(g, module.importance[i]);
+      for (const int32_t index : answer.modules[m].component) {
+        active.insert({static_cast<int32_t>(m), index});
       }
     }
   }
-  std::vector<std::pair<float, Component>> order;
-  for (const auto& [component, g] : largest) order.emplace_back(-g, component);
-  std::ranges::sort(order);
-  if (order.size() > static_cast<size_t>(options.num_candidates)) {
-    order.resize(options.num_candidates);
-  }
-  std::vector<Component> candidates;
-  for (const auto& [negative, component] : order) {
-    candidates.push_back(component);
-  }
-  return candidates;
+  return std::vector<Component>(active.begin(), active.end());
 }
 
 struct Round {

@@ -20,15 +20,14 @@ struct FactStudyOptions {
   std::string decomposition = {};  // resident in the backend
   std::string relation = "sport";  // of RelationOf
   uint64_t seed = 0;               // of every draw
-  double goal = 0.1;  // the probability at which a fact counts as forgotten
-  int most = 32;      // subcomponents to take out
-  int a_round = 2;    // of them at a time
-  double weight = 1;  // of the harm to others (Ranked)
-  int num_candidates = 384;  // of the first round, by importance
-  int num_later = 96;        // of the later rounds: the best of the first
-  int num_others = 8;        // other facts that choosing sees
-  int num_controls = 4;      // sets of controls
-  int nearest = 8;           // norms that a control is drawn from
+  double goal = 0.02;    // the probability at which a fact counts as forgotten
+  int most = 32;         // subcomponents to take out
+  int a_round = 2;       // of them at a time
+  double weight = 1;     // of the harm to others (Ranked)
+  int num_later = 96;    // candidates after the first round: its best
+  int num_others = 8;    // other facts that choosing sees
+  int num_controls = 4;  // sets of controls
+  int nearest = 8;       // norms that a control is drawn from
 };
 
 // What a model says. Probabilities are of the answers, means over prompts.
