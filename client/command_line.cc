@@ -157,6 +157,17 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddEvaluateOptions(*add(Command::kEvaluate, "evaluate",
                           "Judge a decomposition on prompts or texts"),
                      line);
+  CLI::App* const train = add(Command::kTrain, "train",
+                              "Train a decomposition of a model on the server");
+  train
+      ->add_option(
+          "--config", line.train_config,
+          "File of the configuration without pretrained_model_path, or "
+          "- for standard input; its paths are of the server's "
+          "training folder")
+      ->required();
+  train->add_flag("--resume", line.resume,
+                  "Go on from the latest checkpoint, where there is one");
   add(Command::kWait, "wait", "Wait until the server is ready to serve")
       ->add_option("service", line.argument,
                    "A name of its health service; the whole server by default");

@@ -44,6 +44,7 @@ enum class Command {
   kDecompositions,
   kImportances,
   kEvaluate,
+  kTrain,
   kWait
 };
 
@@ -131,6 +132,8 @@ struct CommandLine {
   // crystallize, prune.
   v1::CrystallizeOptions options = {};
   std::string certificate_path = {};  // to write; "": none
+  std::string train_config = {};      // of train; "-": stdin
+  bool resume = false;                // likewise
   bool always_progress = false;  // also where stderr is no screen; evaluate
   PruneArguments prune = {};
 

@@ -41,4 +41,8 @@ int RunImportances(Session& session, Interrupt& interrupt);
 // the evaluation on the server.
 int RunEvaluate(Session& session, Interrupt& interrupt);
 
+// Progress while the server trains, then where the decomposition lies.
+// `interrupt` ends the training, which leaves a checkpoint.
+int RunTrain(Session& session, Interrupt& interrupt);
+
 }  // namespace spar::client

@@ -38,6 +38,8 @@ int Run(spar::client::Session& session, spar::client::Interrupt& interrupt) {
       return RunImportances(session, interrupt);
     case Command::kEvaluate:
       return RunEvaluate(session, interrupt);
+    case Command::kTrain:
+      return RunTrain(session, interrupt);
     case Command::kWait:
       return RunWait(session);
   }

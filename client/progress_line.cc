@@ -5,6 +5,7 @@
 
 #include "client/explanation_text.h"
 #include "client/text.h"
+#include "client/training_text.h"
 
 #include "base/status.h"
 
@@ -81,6 +82,11 @@ std::string FormatProgress(const v1::EvaluationProgress& progress,
                             : 0),
           "  ", Seconds(seconds)),
       style);
+}
+
+std::string FormatProgress(const v1::TrainingProgress& progress,
+                           const Style& style) {
+  return ClippedToScreen(TrainingText(progress), style);
 }
 
 ProgressLine::ProgressLine(std::FILE* out, const Style& style)

@@ -9,6 +9,7 @@
 #include "spar/v1/evaluation.pb.h"
 #include "spar/v1/explanation_service.pb.h"
 #include "spar/v1/pruning_service.pb.h"
+#include "spar/v1/training.pb.h"
 
 namespace spar::client {
 
@@ -22,6 +23,10 @@ std::string FormatProgress(const v1::PruneProgress& progress,
 
 // Phase, share of the steps, seconds; clipped too.
 std::string FormatProgress(const v1::EvaluationProgress& progress,
+                           const Style& style);
+
+// TrainingText; clipped too.
+std::string FormatProgress(const v1::TrainingProgress& progress,
                            const Style& style);
 
 // Writes to `out` (lent). On a screen each line replaces the one before, and

@@ -331,6 +331,23 @@ absl::StatusOr<EvaluationAnswer> Client::Evaluate(
   return std::move(reader).Finish();
 }
 
+absl::StatusOr<v1::TrainingSummary> Client::Train(
+    const v1::TrainRequest& request,
+    const OnTraining& on_message,
+    std::stop_token stop) {
+  std::optional<v1::TrainingSummary> summary;
+  RETURN_IF_ERROR(Stream<v1::TrainResponse>(
+      stubs_->decompositions, &v1::DecompositionService::Stub::Train, request,
+      options_.search_timeout, std::move(stop), "training",
+      [&](const v1::TrainResponse& response) {
+        if (response.has_summary()) summary = response.summary();
+        if (on_message) on_message(response);
+        return absl::OkStatus();
+      }));
+  if (summary.has_value()) return *std::move(summary);
+  return absl::DataLossError("the stream ended without a summary");
+}
+
 absl::Status Client::WaitUntilServing(std::string_view service,
                                       std::chrono::milliseconds timeout) {
   using Response = grpc::health::v1::HealthCheckResponse;

@@ -115,6 +115,14 @@ class Client {
                                             const OnEvaluation& on_message,
                                             std::stop_token stop = {});
 
+  using OnTraining = std::function<void(const v1::TrainResponse&)>;
+  // Calls `on_message` on this thread for every message, then returns the last.
+  // `stop` ends the training, which leaves a checkpoint; bounded by
+  // search_timeout. kDataLoss when the stream ends without its summary.
+  absl::StatusOr<v1::TrainingSummary> Train(const v1::TrainRequest& request,
+                                            const OnTraining& on_message,
+                                            std::stop_token stop = {});
+
   // Waits until grpc.health.v1 says SERVING for `service` ("" is the whole
   // server), also for a server that does not listen yet. kDeadlineExceeded,
   // or kNotFound for an unknown service.

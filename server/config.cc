@@ -53,6 +53,7 @@ struct RawFlags {
   std::string listen = "127.0.0.1:7430";
   std::string metrics_listen = {};
   bool allow_remote = false;
+  std::string training_dir = {};
   bool no_reflection = false;
   std::vector<std::string> models = {};
   std::vector<std::string> reference_prompts = {};
@@ -100,6 +101,10 @@ void AddServerFlags(RawFlags* raw, CLI::App* app) {
   app->add_option("--metrics-listen", raw->metrics_listen,
                   "HOST:PORT of Prometheus' /metrics; empty: none")
       ->capture_default_str();
+  app->add_option("--training-dir", raw->training_dir,
+                  "FOLDER below which clients may train decompositions: data "
+                  "is read and results are written there and nowhere else; "
+                  "empty: no training");
   app->add_flag("--no-reflection", raw->no_reflection,
                 "do not tell clients the services' definitions");
   app->add_option("--drain-seconds", raw->serve.drain_seconds,
@@ -284,10 +289,22 @@ absl::StatusOr<ListenAddress> AddressOf(const std::string& text,
   return address;
 }
 
+absl::Status CheckTrainingDir(const std::string& folder) {
+  std::error_code ignored;
+  if (folder.empty() || fs::is_directory(folder, ignored)) {
+    return absl::OkStatus();
+  }
+  return base::InvalidArgument(
+      "BAD_FLAG", "",
+      base::Cat("--training-dir is '", folder, "', which is no folder"));
+}
+
 absl::StatusOr<ServeCommand> ServeCommandOf(const RawFlags& raw) {
   ServeCommand serve = raw.serve;
   serve.backend.cache_dir = raw.cache_dir;
   serve.reflection = !raw.no_reflection;
+  RETURN_IF_ERROR(CheckTrainingDir(raw.training_dir));
+  serve.training_dir = raw.training_dir;
   ASSIGN_OR_RETURN(serve.listen,
                    AddressOf(raw.listen, "--listen", raw.allow_remote));
   if (!raw.metrics_listen.empty()) {

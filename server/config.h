@@ -48,6 +48,8 @@ struct ServeCommand {
   search::ExplainerOptions explainer = {};
   int drain_seconds = 10;
   bool reflection = true;
+  // What clients train goes below it; empty: they train nothing.
+  std::filesystem::path training_dir = {};
 };
 
 // `spard verify`: check one certificate without a server.

@@ -111,6 +111,11 @@ absl::Status LoadInto(const ModelSource& source,
 
 }  // namespace
 
+int BatchThreads(const BackendSettings& settings) {
+  if (settings.threads > 0) return settings.threads;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
+}
+
 absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
                                       const BackendSettings& settings) {
   models::SnapshotOptions snapshot_options;
@@ -125,8 +130,7 @@ absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
   options.dtype = settings.dtype;
   const int processors =
       std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  options.num_threads =
-      settings.threads > 0 ? settings.threads : std::max(1, processors / 2);
+  options.num_threads = BatchThreads(settings);
   const int workers =
       settings.workers > 0 ? settings.workers : std::min(2, processors);
   options.max_batch_bytes = settings.max_batch_bytes;

@@ -19,6 +19,9 @@ struct LoadedModel {
   std::unique_ptr<models::Tokenizer> tokenizer = nullptr;
 };
 
+// CPU threads of one batch: half of the processors unless the settings say.
+int BatchThreads(const BackendSettings& settings);
+
 // Blocks for seconds. Errors name the file, the field, and the numbers.
 absl::StatusOr<LoadedModel> LoadModel(const ModelSource& source,
                                       const BackendSettings& settings);

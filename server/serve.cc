@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "server/model_loader.h"
 #include "server/service/server.h"
+#include "server/training_host.h"
 #include "server/web/metrics.h"
 
 namespace spar {
@@ -56,13 +57,18 @@ absl::Status ServeModels(const ServeCommand& command,
                                  grpc::StatusCode code) {
     calls.Count(method, code);
   };
+  const std::unique_ptr<service::TrainingHost> trainings =
+      MakeTrainingHost(command);
+  options.trainings = trainings.get();
   ASSIGN_OR_RETURN(std::unique_ptr<service::Server> server,
                    service::Server::Start(&registry, options));
 
   std::unique_ptr<web::MetricsServer> metrics;
   if (command.metrics_listen.has_value()) {
-    const web::MetricsSources sources{
-        .calls = &calls, .ledger = &server->ledger(), .registry = &registry};
+    const web::MetricsSources sources{.calls = &calls,
+                                      .ledger = &server->ledger(),
+                                      .registry = &registry,
+                                      .trainings = &server->trainings()};
     ASSIGN_OR_RETURN(metrics, web::MetricsServer::Start(
                                   command.metrics_listen->ToString(), sources));
     base::LogInfo(base::Cat("metrics on port ", metrics->port()));

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "client/training_text.h"
 #include <unistd.h>
 
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "models/snapshot/snapshot.h"
 #include "models/train/train_config_json.h"
 #include "server/serve.h"
+#include "server/service/training_to_proto.h"
 #include "server/train_decoder.h"
 
 namespace spar {
@@ -22,57 +24,21 @@ constexpr int kFailed = 1;
 constexpr int kBadConfig = 2;
 constexpr int kStopped = 3;
 
-std::string Short(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.4g", value);
-  return text;
-}
-
-std::string DurationText(double seconds) {
-  const auto whole = static_cast<long long>(seconds);
-  char text[32];
-  std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", whole / 3600,
-                whole / 60 % 60, whole % 60);
-  return text;
-}
-
-// "step 1200/40000  total 0.83  FaithfulnessLoss 1.2e-06 ..  l0 31.2 of 410
-// alive  0.21 s/step  2:14:08 left".
-std::string ProgressText(const models::TrainProgress& progress) {
-  std::string text =
-      base::Cat(progress.warming_up ? "faithfulness " : "step ", progress.step,
-                "/", progress.steps, "  total ", Short(progress.total));
-  for (const models::TrainTerm& term : progress.terms) {
-    text += base::Cat("  ", term.name, " ", Short(term.value));
-  }
-  double l0 = 0;
-  int alive = 0;
-  for (const models::TrainModule& module : progress.modules) {
-    l0 += module.l0;
-    alive += module.alive;
-  }
-  if (!progress.modules.empty()) {
-    text += base::Cat("  l0 ", Short(l0), " of ", alive, " alive");
-  }
-  text += base::Cat("  ", Short(progress.seconds), " s/step");
-  if (!progress.warming_up) {
-    text += base::Cat("  ", DurationText(progress.eta_seconds), " left");
-  }
-  return text;
-}
-
 // One line that is rewritten on a screen; elsewhere a line for each log.
 class Display {
  public:
   explicit Display(int every) : every_(every) {}
 
   void Show(const models::TrainProgress& progress) {
-    const bool last = progress.step == progress.steps;
+    if (!screen_ && !models::IsLogged(progress, every_)) return;
+    v1::TrainingProgress told;
+    service::ToProto(progress, &told);
+    const std::string text = client::TrainingText(told);
     if (screen_) {
-      std::fprintf(stderr, "\r\033[K%s%s", ProgressText(progress).c_str(),
-                   last ? "\n" : "");
-    } else if (progress.step % every_ == 0 || last) {
-      std::fprintf(stderr, "%s\n", ProgressText(progress).c_str());
+      const bool last = progress.step == progress.steps;
+      std::fprintf(stderr, "\r\033[K%s%s", text.c_str(), last ? "\n" : "");
+    } else {
+      std::fprintf(stderr, "%s\n", text.c_str());
     }
     std::fflush(stderr);
   }

@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROTOS = HERE.parent.parent / "proto"
 TARGET = HERE / "spar" / "_generated"
 SERVICES = ("spar/v1/model_service.proto", "spar/v1/attribution.proto",
-            "spar/v1/evaluation.proto",
+            "spar/v1/evaluation.proto", "spar/v1/training.proto",
             "spar/v1/explanation_service.proto", "spar/v1/ablation_service.proto",
             "spar/v1/decomposition_service.proto", "spar/v1/pruning_service.proto")
 DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")

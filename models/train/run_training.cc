@@ -34,12 +34,12 @@ absl::Status Begin(const TrainConfig& config, bool resume, Training& training) {
                       .metadata = {{"folder", latest.string()}}});
 }
 
-bool IsLogged(const TrainProgress& progress, int every) {
-  return progress.step % every == 0 || progress.step == progress.steps ||
+}  // namespace
+
+bool IsLogged(const TrainProgress& progress, int log_every) {
+  return progress.step % log_every == 0 || progress.step == progress.steps ||
          (!progress.warming_up && progress.step == 1);
 }
-
-}  // namespace
 
 absl::StatusOr<TrainingEnd> RunTraining(const TrainConfig& config,
                                         const RunTrainingOptions& options,

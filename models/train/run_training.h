@@ -21,6 +21,10 @@ struct RunTrainingOptions {
   std::function<void(const std::filesystem::path&)> on_checkpoint = nullptr;
 };
 
+// Whether metrics.jsonl has the step: every `log_every`-th, the first behind
+// the warm-up, and the last of each phase.
+bool IsLogged(const TrainProgress& progress, int log_every);
+
 enum class TrainingEnd { kDone, kStopped };
 
 // Steps to the end, or until on_step says stop, which saves a checkpoint.

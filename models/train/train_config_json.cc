@@ -238,13 +238,19 @@ std::string DigestOf(Json fields) {
   return Sha256Hex(fields.dump());
 }
 
-absl::StatusOr<TrainConfig> Read(const fs::path& file, const Json& fields) {
+absl::StatusOr<TrainConfig> Read(const fs::path& file,
+                                 const Json& fields,
+                                 TrainConfigOptions options) {
   ConfigReader config(file, fields, {.allow_harmless_fields = false});
   TrainConfig train;
   const auto path = [&](const char* field) {
     return file.parent_path() / config.Text(field);
   };
-  train.model = path("pretrained_model_path");
+  if (options.names_model) {
+    train.model = path("pretrained_model_path");
+  } else if (config.IsSet("pretrained_model_path")) {
+    config.Refuse("pretrained_model_path", "the request names the model");
+  }
   train.output = path("out_dir");
   ReadData(config, &train.data);
   RETURN_IF_ERROR(ReadModules(config, &train));
@@ -296,12 +302,13 @@ absl::Status Refused(const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<TrainConfig> ParseTrainConfig(const fs::path& file,
-                                             std::string_view text) {
+                                             std::string_view text,
+                                             TrainConfigOptions options) {
   const absl::StatusOr<Json> fields = ParseJsonObject(text);
   if (!fields.ok()) {
     return Refused(BadModel(file, base::MessageOf(fields.status())));
   }
-  absl::StatusOr<TrainConfig> config = Read(file, *fields);
+  absl::StatusOr<TrainConfig> config = Read(file, *fields, options);
   if (!config.ok()) return Refused(config.status());
   return config;
 }

@@ -19,8 +19,15 @@ namespace spar::models {
 //                     stands in the message
 absl::StatusOr<TrainConfig> ReadTrainConfig(const std::filesystem::path& file);
 
+struct TrainConfigOptions {
+  // Whether pretrained_model_path names the target. If not, it may not be
+  // there, and `model` stays empty.
+  bool names_model = true;
+};
+
 // The same of a text; `file` names it in errors.
 absl::StatusOr<TrainConfig> ParseTrainConfig(const std::filesystem::path& file,
-                                             std::string_view text);
+                                             std::string_view text,
+                                             TrainConfigOptions options = {});
 
 }  // namespace spar::models

@@ -8,6 +8,7 @@
 #include "server/service/evaluate_call.h"
 #include "server/service/from_proto.h"
 #include "server/service/importances_call.h"
+#include "server/service/train_call.h"
 #include "server/service/unary_call.h"
 
 namespace spar::service {
@@ -44,6 +45,11 @@ grpc::ServerWriteReactor<v1::EvaluateResponse>* DecompositionService::Evaluate(
     grpc::CallbackServerContext* /*context*/,
     const v1::EvaluateRequest* request) {
   return EvaluateCall::Make(registry_, ledger_, *request);
+}
+
+grpc::ServerWriteReactor<v1::TrainResponse>* DecompositionService::Train(
+    grpc::CallbackServerContext* /*context*/, const v1::TrainRequest* request) {
+  return TrainCall::Make(registry_, ledger_, desk_, *request);
 }
 
 absl::Status DecompositionService::List(

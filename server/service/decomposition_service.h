@@ -1,9 +1,10 @@
 // L5. spar.v1.DecompositionService: what decompositions are, what they say
-// about prompts, and how good they are.
+// about prompts, how good they are, and how they are made.
 #pragma once
 
 #include "server/service/call_ledger.h"
 #include "server/service/model_registry.h"
+#include "server/service/training_desk.h"
 #include "spar/v1/decomposition_service.grpc.pb.h"
 
 namespace spar::service {
@@ -12,9 +13,11 @@ namespace spar::service {
 class DecompositionService final
     : public v1::DecompositionService::CallbackService {
  public:
-  // Both outlive the service.
-  DecompositionService(const ModelRegistry* registry, CallLedger* ledger)
-      : registry_(registry), ledger_(ledger) {}
+  // All outlive the service.
+  DecompositionService(const ModelRegistry* registry,
+                       CallLedger* ledger,
+                       TrainingDesk* desk)
+      : registry_(registry), ledger_(ledger), desk_(desk) {}
 
   grpc::ServerUnaryReactor* ListDecompositions(
       grpc::CallbackServerContext* context,
@@ -30,6 +33,9 @@ class DecompositionService final
   grpc::ServerWriteReactor<v1::EvaluateResponse>* Evaluate(
       grpc::CallbackServerContext* context,
       const v1::EvaluateRequest* request) override;
+  grpc::ServerWriteReactor<v1::TrainResponse>* Train(
+      grpc::CallbackServerContext* context,
+      const v1::TrainRequest* request) override;
 
  private:
   absl::Status List(const v1::ListDecompositionsRequest& request,
@@ -39,6 +45,7 @@ class DecompositionService final
 
   const ModelRegistry* const registry_;
   CallLedger* const ledger_;
+  TrainingDesk* const desk_;
 };
 
 }  // namespace spar::service

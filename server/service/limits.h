@@ -55,6 +55,10 @@ inline constexpr size_t kMaxSubsetNameBytes = 64;
 inline constexpr int kMaxComponentsOfMessage = 262'144;
 inline constexpr int kMaxLiveEvaluations = 4;  // calls of the whole server
 
+// Of a Train call.
+inline constexpr int kMaxLiveTrainings = 1;  // of the whole server
+inline constexpr size_t kMaxQueuedTrainMessages = 256;
+
 inline constexpr int64_t kMaxSearchSeconds = 7 * 24 * 3600;
 
 // An error travels in HTTP/2 trailers, of which clients accept 8 KiB in all.

@@ -51,10 +51,11 @@ void Tune(grpc::ServerBuilder* builder) {
 Server::Server(const ModelRegistry* registry, const ServerOptions& options)
     : registry_(registry),
       ledger_(options.on_call_end),
+      trainings_(options.trainings),
       models_(registry, &ledger_),
       explanations_(registry, &ledger_, options.explanations),
       ablations_(registry, &ledger_),
-      decompositions_(registry, &ledger_),
+      decompositions_(registry, &ledger_, &trainings_),
       prunings_(registry, &ledger_) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(

@@ -16,6 +16,7 @@
 #include "server/service/model_registry.h"
 #include "server/service/model_service.h"
 #include "server/service/pruning_service.h"
+#include "server/service/training_desk.h"
 
 namespace spar::service {
 
@@ -24,6 +25,7 @@ struct ServerOptions {
   bool reflection = true;
   ExplanationServiceOptions explanations = {};
   OnCallEnd on_call_end = {};
+  TrainingHost* trainings = nullptr;  // outlives the server; null: none
 };
 
 // Serves from Start to its destruction. grpc.health.v1 knows "" (the server),
@@ -40,6 +42,7 @@ class Server {
 
   int port() const { return port_; }
   const CallLedger& ledger() const { return ledger_; }
+  const TrainingDesk& trainings() const { return trainings_; }
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   // Health says NOT_SERVING, then new calls are refused (DRAINING); those in
@@ -56,6 +59,7 @@ class Server {
 
   const ModelRegistry* const registry_;
   CallLedger ledger_;
+  TrainingDesk trainings_;
   ModelService models_;
   ExplanationService explanations_;
   AblationService ablations_;

@@ -63,14 +63,15 @@ class StreamCall : public grpc::ServerWriteReactor<Response> {
                               grpc::Status::OK);
   }
 
-  Response response_ = {};  // of the one write on its way
-
- private:
+  // For a call whose work is over while its client still reads; else End does.
   void LeavePlace() {
     if (has_place_) ledger_->LeavePlace(method_);
     has_place_ = false;
   }
 
+  Response response_ = {};  // of the one write on its way
+
+ private:
   CallLedger* const ledger_;
   const std::string_view method_;
   grpc::StatusCode code_ = grpc::StatusCode::OK;  // set before Finish

@@ -10,11 +10,12 @@
 #include <prometheus/metric_family.h>
 
 #include "base/status.h"
+#include "server/web/metric_family.h"
+#include "server/web/training_metrics.h"
 
 namespace spar::web {
 namespace {
 
-using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
@@ -44,31 +45,16 @@ std::string CodeName(grpc::StatusCode code) {
                                                    : "UNKNOWN");
 }
 
-MetricFamily Family(std::string name, std::string help, MetricType type) {
-  MetricFamily family;
-  family.name = std::move(name);
-  family.help = std::move(help);
-  family.type = type;
-  return family;
-}
-
-void Add(std::vector<ClientMetric::Label> labels,
-         double value,
-         MetricFamily* family) {
-  ClientMetric metric;
-  metric.label = std::move(labels);
-  (family->type == MetricType::Counter ? metric.counter.value
-                                       : metric.gauge.value) = value;
-  family->metric.push_back(std::move(metric));
-}
-
 // Reads the sources anew at every scrape.
 class Figures final : public prometheus::Collectable {
  public:
   explicit Figures(const MetricsSources& sources) : sources_(sources) {}
 
   std::vector<MetricFamily> Collect() const override {
-    return {Calls(), LiveCalls(), Batches(), Rows(), DecompositionBytes()};
+    std::vector<MetricFamily> families = {Calls(), LiveCalls(), Batches(),
+                                          Rows(), DecompositionBytes()};
+    AddTrainingFamilies(sources_.trainings->state(), &families);
+    return families;
   }
 
  private:

@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "server/service/call_ledger.h"
 #include "server/service/model_registry.h"
+#include "server/service/training_desk.h"
 
 namespace spar::web {
 
@@ -34,6 +35,7 @@ struct MetricsSources {
   const CallCounter* calls = nullptr;
   const service::CallLedger* ledger = nullptr;
   const service::ModelRegistry* registry = nullptr;
+  const service::TrainingDesk* trainings = nullptr;
 };
 
 // An HTTP server with /metrics alone, on threads of its own, from Start to its

@@ -222,6 +222,7 @@ TEST_F(ConfigTest, TellsEveryFlagInItsHelp) {
                            "--decomposition",
                            "--decomposition-dtype",
                            "--require-all-models",
+                           "--training-dir",
                            "--max-batch-rows",
                            "--batch-window-us",
                            "--max-searches",
@@ -256,6 +257,36 @@ TEST_F(ConfigTest, ReadsTheVerifyCommand) {
   EXPECT_EQ(verify->backend.threads, 1);
   ExpectRefused({"verify", "c.json"}, "--model");
   ExpectRefused({"verify", "--model", "x"}, "certificate");
+}
+
+TEST_F(ConfigTest, ReadsTheTrainCommand) {
+  const Command command =
+      ParseCommandLine({"train", "--config", "t.json", "--resume", "--threads",
+                        "2", "--device", "cuda:1", "--cache-dir", "c"});
+  const auto* train = std::get_if<TrainCommand>(&command);
+  ASSERT_NE(train, nullptr);
+  EXPECT_EQ(train->config, "t.json");
+  EXPECT_TRUE(train->resume);
+  EXPECT_EQ(train->threads, 2);
+  EXPECT_EQ(train->device, "cuda:1");
+  EXPECT_EQ(train->cache_dir, "c");
+  const Command plain = ParseCommandLine({"train", "--config", "t.json"});
+  EXPECT_FALSE(std::get<TrainCommand>(plain).resume);
+  EXPECT_EQ(std::get<TrainCommand>(plain).threads, 0);
+  ExpectRefused({"train"}, "--config");
+  ExpectRefused({"train", "--config", "t", "--threads", "-1"}, "--threads");
+  ExpectRefused({"train", "--config", "t", "--listen", "x"}, "--listen");
+}
+
+TEST_F(ConfigTest, ReadsTheTrainingFolder) {
+  EXPECT_EQ(Parse({"--model", "a=f"}).training_dir, "");
+  const std::string folder = ::testing::TempDir();
+  EXPECT_EQ(Parse({"--model", "a=f", "--training-dir", folder}).training_dir,
+            folder);
+  const std::string file = File("{}");
+  ExpectRefused({"--model", "a=f", "--training-dir", file}, "no folder");
+  ExpectRefused({"--model", "a=f", "--training-dir", folder + "/none"},
+                "--training-dir");
 }
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "spar/v1/decomposition_service.grpc.pb.h"
 #include "tests/service/served_model.h"
+#include "tests/service/step_host.h"
 
 namespace spar::web {
 namespace {
@@ -41,13 +43,16 @@ class MetricsTest : public testing::ServedModelTest {
   void SetUp() override {
     ServedModelTest::SetUp();
     service::ServerOptions options;
+    options.trainings = &trainings_;
     options.on_call_end = [this](std::string_view method,
                                  grpc::StatusCode code) {
       calls_.Count(method, code);
     };
     Serve(options);
-    const MetricsSources sources{
-        .calls = &calls_, .ledger = &server_->ledger(), .registry = &registry_};
+    const MetricsSources sources{.calls = &calls_,
+                                 .ledger = &server_->ledger(),
+                                 .registry = &registry_,
+                                 .trainings = &server_->trainings()};
     auto metrics = MetricsServer::Start("127.0.0.1:0", sources);
     ASSERT_TRUE(metrics.ok()) << metrics.status();
     metrics_ = *std::move(metrics);
@@ -62,6 +67,7 @@ class MetricsTest : public testing::ServedModelTest {
   }
 
   CallCounter calls_;
+  testing::StepHost trainings_;
   std::unique_ptr<MetricsServer> metrics_;
 };
 
@@ -74,6 +80,37 @@ TEST_F(MetricsTest, TellsCallsByMethodAndCode) {
   EXPECT_TRUE(
       Has("spar_calls_total{method=\"spar.v1.ModelService/GetModel\","
           "code=\"INVALID_ARGUMENT\"} 1"));
+}
+
+TEST_F(MetricsTest, TellsOfTheTrainingInProgress) {
+  EXPECT_FALSE(Has("spar_training_total_loss{model=\"toy\"} 1"));
+  trainings_.steps = testing::StepHost::kEndless;
+  const auto stub = v1::DecompositionService::NewStub(channel_);
+  grpc::ClientContext context;
+  v1::TrainRequest request;
+  request.set_model("models/toy");
+  request.set_config_json("{}");
+  const auto stream = stub->Train(&context, request);
+  v1::TrainResponse response;
+  while (!response.has_progress()) ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(Has("spar_training_total_loss{model=\"toy\"} 1"));
+  EXPECT_TRUE(Has("spar_training_loss{model=\"toy\",loss=\"Loss\"} 0.5"));
+  EXPECT_TRUE(Has("spar_training_l0{model=\"toy\",module=\"m.0\"} 1.5"));
+  EXPECT_TRUE(Has("spar_training_alive{model=\"toy\",module=\"m.0\"} 3"));
+  EXPECT_TRUE(Has("spar_training_step_seconds{model=\"toy\"} 0.25"));
+  const std::string page = Get(metrics_->port(), "/metrics");
+  EXPECT_NE(page.find("spar_training_step{model=\"toy\",phase=\"training\"} "),
+            std::string::npos);
+  EXPECT_NE(page.find("spar_training_steps{model=\"toy\",phase=\"training\"} "),
+            std::string::npos);
+  context.TryCancel();
+  while (stream->Read(&response)) {
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  trainings_.WaitUntilStopped();
+  ASSERT_TRUE(server_->WaitUntilIdle(std::chrono::steady_clock::now() +
+                                     std::chrono::seconds(60)));
+  EXPECT_FALSE(Has("spar_training_total_loss{model=\"toy\"} 1"));
 }
 
 TEST_F(MetricsTest, TellsLiveSearches) {

@@ -69,6 +69,22 @@ TEST(TrainConfig, ReadsTheSmallest) {
   EXPECT_EQ(config->rate.rate, 1e-3);
 }
 
+TEST(TrainConfig, LeavesTheModelToItsCaller) {
+  Json json = Smallest();
+  constexpr TrainConfigOptions kNoModel{.names_model = false};
+  const auto refused = ParseTrainConfig("config_json", json.dump(), kNoModel);
+  ASSERT_TRUE(absl::IsInvalidArgument(refused.status()));
+  EXPECT_EQ(base::DetailOf(refused.status())->metadata["field"],
+            "pretrained_model_path");
+  const auto whole = ParseTrainConfig("/c/train.json", json.dump());
+  json.erase("pretrained_model_path");
+  const auto config = ParseTrainConfig("config_json", json.dump(), kNoModel);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model, "");
+  EXPECT_EQ(config->output, "out");
+  EXPECT_EQ(config->digest, whole->digest);
+}
+
 TEST(TrainConfig, ReadsEveryField) {
   Json json = Smallest();
   json.update(Json::parse(R"({

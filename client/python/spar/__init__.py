@@ -12,7 +12,7 @@ The parts load on first use, so `spar.verify`, which needs no gRPC, works
 without it.
 """
 
-__all__ = ["Client", "Error", "Evaluation", "Pruning", "Search"]
+__all__ = ["Client", "Error", "Evaluation", "Pruning", "Search", "Training"]
 
 
 def __getattr__(name):

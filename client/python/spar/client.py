@@ -1,6 +1,8 @@
 """The gRPC client. Messages are those of proto/spar/v1, whose comments say
 what every field means; margins are logits, probabilities natural logarithms."""
 
+import json
+
 import grpc
 
 from spar import attribution, importances
@@ -21,17 +23,19 @@ try:
     from spar._generated.spar.v1 import model_service_pb2_grpc as model_stubs
     from spar._generated.spar.v1 import pruning_service_pb2 as prunings
     from spar._generated.spar.v1 import pruning_service_pb2_grpc as pruning_stubs
+    from spar._generated.spar.v1 import training_pb2 as trainings
     from spar.evaluation import Evaluation
     from spar.nodes import refs_of_explanation
     from spar.pruning import Pruning
+    from spar.training import Training
 except ImportError as error:
     raise ImportError(
         "the generated stubs are missing: run client/python/generate.py"
     ) from error
 
-__all__ = ["Client", "Error", "Evaluation", "Pruning", "Search", "ablations",
-           "attributions", "decompositions", "evaluations", "explanations", "models",
-           "prunings"]
+__all__ = ["Client", "Error", "Evaluation", "Pruning", "Search", "Training",
+           "ablations", "attributions", "decompositions", "evaluations", "explanations",
+           "models", "prunings", "trainings"]
 
 _MAX_RECEIVE_BYTES = 64 << 20
 
@@ -349,6 +353,30 @@ class Client:
             prompts=[_prompt(prompt, ignore_special_tokens) for prompt in prompts],
             options=message_of(evaluations.EvaluationOptions, options))
         return Evaluation(self._decompositions.Evaluate(request, timeout=timeout))
+
+    def train(self, config, *, model=None, resume=False, timeout=None):
+        """Trains a decomposition of a model on the server, which writes it below
+        its training folder.
+
+        Args:
+          config: the configuration of docs/training.md without
+            pretrained_model_path, as a dict or as JSON text. Its paths are of the
+            server's training folder.
+          resume: go on from the latest checkpoint in out_dir, where there is one.
+          timeout: seconds until the training ends, with a checkpoint; None for
+            none.
+
+        Returns a Training: iterate it for progress and checkpoints as they come,
+        or read `summary`.
+
+        Errors: MODEL_NOT_FOUND, TRAINING_DISABLED, BAD_TRAIN_CONFIG with the field
+        at fault, PATH_OUTSIDE_FOLDER, BAD_DATA, CHECKPOINT_EXISTS, BAD_CHECKPOINT,
+        OUT_DIR_IN_USE, TOO_MANY_CALLS, TRAINING_TOO_LARGE, TRAINING_DIVERGED.
+        """
+        text = config if isinstance(config, str) else json.dumps(config)
+        request = trainings.TrainRequest(
+            model=self._name(model), config_json=text, resume=resume)
+        return Training(self._decompositions.Train(request, timeout=timeout))
 
     def verify(self, certificate_json, *, model=None, timeout=600.0):
         """Has the server re-check a certificate (Certificate.canonical_json).

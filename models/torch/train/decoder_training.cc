@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "models/decomposition/decomposable_modules.h"
+#include "models/decomposition/decomposition_tensors.h"
 #include "models/torch/aten.h"
 #include "models/torch/device.h"
 #include "models/torch/errors.h"
@@ -72,6 +73,41 @@ class DecoderTraining final : public Training {
   Trainer trainer_;
 };
 
+// Bytes that a step cannot do without: weights with gradients and two moments;
+// for each token and subcomponent its activation, importance, mask, and the
+// slopes of these; logits of the target and of a run; attention patterns.
+double LeastBytes(const TrainConfig& config,
+                  const DecoderSpec& decoder,
+                  const DecompositionSpec& spec) {
+  double weights = 0;
+  for (const auto& [name, shape] : DecompositionTensors(spec)) {
+    double size = 1;
+    for (const int64_t width : shape) size *= static_cast<double>(width);
+    weights += size;
+  }
+  const double length = config.data.sequence_length;
+  const double tokens = config.batch_size * length;
+  const double components = static_cast<double>(spec.num_components());
+  return sizeof(float) * (4 * weights + 6 * tokens * components +
+                          2 * tokens * decoder.vocab_size +
+                          tokens * length * decoder.num_heads);
+}
+
+absl::Status CheckMemory(const TrainConfig& config,
+                         const DecoderSpec& decoder,
+                         const DecompositionSpec& spec) {
+  const double needed = LeastBytes(config, decoder, spec);
+  const auto available = static_cast<double>(AvailableHostBytes());
+  if (needed <= available) return absl::OkStatus();
+  return base::Error(
+      absl::StatusCode::kResourceExhausted,
+      base::Cat("a step needs at least ", needed, " bytes, and there are ",
+                available, ": ask for fewer rows or subcomponents"),
+      {.reason = "TRAINING_TOO_LARGE",
+       .metadata = {{"bytes", base::Cat(needed)},
+                    {"max_bytes", base::Cat(available)}}});
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Training>> MakeDecoderTraining(
@@ -91,6 +127,9 @@ absl::StatusOr<std::unique_ptr<Training>> MakeDecoderTraining(
   ASSIGN_OR_RETURN(
       const DecompositionSpec spec,
       SpecOf(config, DecomposableModules(decoder), snapshot->weights_digest()));
+  if (device.is_cpu()) {
+    RETURN_IF_ERROR(CheckMemory(config, decoder, spec));
+  }
   std::unique_ptr<Training> training;
   RETURN_IF_ERROR(CatchTorch("preparing a training", [&] {
     if (options.num_threads > 0) at::set_num_threads(options.num_threads);

@@ -22,7 +22,8 @@ struct DecoderTrainingOptions {
 // tokens each. Belongs to the calling thread.
 //   kInvalidArgument    BAD_TRAIN_CONFIG: modules that the decoder lacks, rows
 //                       beyond its context; BAD_DEVICE
-//   kResourceExhausted  does not fit
+//   kResourceExhausted  TRAINING_TOO_LARGE: a step needs more memory than there
+//                       is; or OUT_OF_DEVICE_MEMORY
 absl::StatusOr<std::unique_ptr<Training>> MakeDecoderTraining(
     std::shared_ptr<const Snapshot> snapshot,
     std::unique_ptr<TokenRows> rows,
