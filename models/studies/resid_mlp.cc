@@ -67,16 +67,14 @@ ResidMlp ResidMlp::Train(const ResidMlpOptions& options) {
                              .low = -1,
                              .batch_size = options.batch_size,
                              .seed = options.seed});
-  TrainToy(
-      options.training, data, weights,
-      [&](const at::Tensor& x) {
-        return RunStream(
-            x, embedding, weights.size(),
-            [&](int module, const at::Tensor& read, const at::Tensor& bias) {
-              return at::linear(read, weights[module], bias);
-            });
-      },
-      [](const at::Tensor& x) { return x + x.relu(); });
+  const ToyTarget::Apply linear = [&](int module, const at::Tensor& x,
+                                      const at::Tensor& bias) {
+    return at::linear(x, weights[module], bias);
+  };
+  TrainToy(options.training, data, weights, [&](const at::Tensor& x) {
+    const at::Tensor out = RunStream(x, embedding, weights.size(), linear);
+    return (out - x - x.relu()).square().mean();
+  });
   for (at::Tensor& weight : weights) weight = weight.detach();
   return ResidMlp(embedding, weights);
 }

@@ -37,12 +37,11 @@ Tms Tms::Train(const TmsOptions& options) {
                              .probability = options.probability,
                              .batch_size = options.batch_size,
                              .seed = options.seed});
-  TrainToy(
-      options.training, data, {weight, bias},
-      [&](const at::Tensor& x) {
-        return at::linear(at::linear(x, weight), weight.t(), bias).relu();
-      },
-      [](const at::Tensor& x) { return x; });
+  TrainToy(options.training, data, {weight, bias}, [&](const at::Tensor& x) {
+    const at::Tensor out =
+        at::linear(at::linear(x, weight), weight.t(), bias).relu();
+    return (out - x).square().mean();
+  });
   return Tms(weight.detach(), bias.detach());
 }
 

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "base/status.h"
-#include "models/decomposition/decomposable_modules.h"
 #include "models/studies/resid_mlp.h"
+#include "models/studies/study_recipe.h"
 #include "models/studies/tms.h"
 #include "models/torch/aten.h"
 #include "models/torch/train/trainer.h"
@@ -23,8 +23,6 @@ constexpr double kAliveThreshold = 0.1;
 constexpr int kWarmupSteps = 200;
 constexpr double kWarmupRate = 0.01;
 constexpr double kWarmupDecay = 0.1;
-// Apart from the seed of the toy's own training.
-constexpr uint64_t kDataSeed = 1'000;
 
 ToyStudy TmsStudy(std::string name, const TmsOptions& toy) {
   ToyStudy study;
@@ -80,10 +78,6 @@ std::vector<ToyStudy> MakeStudies() {
   return studies;
 }
 
-LossConfig Loss(std::string name, LossKind kind) {
-  return {.name = std::move(name), .kind = kind, .coefficient = 1};
-}
-
 models::TrainConfig ConfigOf(const ToyStudy& study, uint64_t seed) {
   models::TrainConfig config;
   config.distance = models::OutputDistance::kMse;
@@ -96,16 +90,15 @@ models::TrainConfig ConfigOf(const ToyStudy& study, uint64_t seed) {
   config.warmup_rate = kWarmupRate;
   config.warmup_weight_decay = kWarmupDecay;
   config.alive_threshold = kAliveThreshold;
-  LossConfig price =
-      Loss("ImportanceMinimalityLoss", LossKind::kImportanceMinimality);
-  price.coefficient = study.price;
+  LossConfig price = Loss("ImportanceMinimalityLoss",
+                          LossKind::kImportanceMinimality, study.price);
   price.power.from = study.power;
   LossConfig layerwise =
-      Loss("StochasticReconLayerwiseLoss", LossKind::kStochasticRecon);
+      Loss("StochasticReconLayerwiseLoss", LossKind::kStochasticRecon, 1);
   layerwise.routing.kind = RoutingKind::kLayerwise;
-  config.losses = {Loss("FaithfulnessLoss", LossKind::kFaithfulness),
+  config.losses = {Loss("FaithfulnessLoss", LossKind::kFaithfulness, 1),
                    std::move(price),
-                   Loss("StochasticReconLoss", LossKind::kStochasticRecon),
+                   Loss("StochasticReconLoss", LossKind::kStochasticRecon, 1),
                    std::move(layerwise)};
   return config;
 }
@@ -115,11 +108,7 @@ models::DecompositionSpec SpecOf(const ToyStudy& study,
   models::DecompositionSpec spec;
   spec.ci.kind = models::CiKind::kMlp;
   spec.ci.hidden = {study.ci_hidden};
-  spec.modules = target.modules();
-  for (models::DecomposedModule& module : spec.modules) {
-    module.num_components = study.num_components;
-  }
-  models::NumberComponents(spec.modules);
+  spec.modules = ModulesWith(study.num_components, target);
   return spec;
 }
 

@@ -12,7 +12,7 @@ class ToyBatch final : public models::TargetBatch {
  public:
   ToyBatch(const ToyTarget& target, const at::Tensor& data)
       : target_(target), data_(data) {
-    runs_.push_back({.count = static_cast<int>(data.size(0)), .length = 1});
+    runs_.push_back(target.SequencesOf(data));
   }
 
   const std::vector<models::Run>& runs() const override { return runs_; }
@@ -70,13 +70,10 @@ ToyModule MakeToyModule(std::string name,
 void TrainToy(const ToyTraining& training,
               const models::TrainData& data,
               const std::vector<at::Tensor>& leaves,
-              const std::function<at::Tensor(const at::Tensor&)>& run,
-              const std::function<at::Tensor(const at::Tensor&)>& want) {
+              const std::function<at::Tensor(const at::Tensor&)>& loss) {
   models::AdamW adam(leaves, {.weight_decay = kWeightDecay});
   for (int step = 0; step < training.steps; ++step) {
-    const at::Tensor batch = data.Batch(step);
-    const at::Tensor loss = (run(batch) - want(batch)).square().mean();
-    loss.backward();
+    loss(data.Batch(step)).backward();
     adam.Step(models::ScheduledValue(training.rate, step, training.steps));
   }
 }

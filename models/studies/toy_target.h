@@ -1,5 +1,5 @@
 // L1t. What the toys have in common as targets of the trainer: float32 on the
-// CPU, and batches of vectors that know no positions.
+// CPU, and batches that are one tensor.
 #pragma once
 
 #include <functional>
@@ -36,7 +36,12 @@ class ToyTarget : public models::TrainTarget {
   std::unique_ptr<models::TargetBatch> Start(
       const at::Tensor& data) const final;
 
-  // The toy with `apply` in the place of its linear maps. data: [rows, inputs].
+  // A batch as sequences; without positions each is one row.
+  virtual models::Run SequencesOf(const at::Tensor& data) const {
+    return {.count = static_cast<int>(data.size(0)), .length = 1};
+  }
+  // The toy with `apply` in the place of its linear maps. data: as its
+  // TrainData gives it.
   virtual at::Tensor Run(const at::Tensor& data, const Apply& apply) const = 0;
   // The toy as it is.
   at::Tensor Output(const at::Tensor& data) const;
@@ -61,12 +66,11 @@ struct ToyTraining {
   models::Schedule rate = {};
 };
 
-// Minimises the mean square error of `run` on each batch of `data` in the
-// `leaves`, which want gradients. `want`: what a batch's output should be.
+// Minimises `loss` of each batch of `data`, a scalar, in the `leaves`, which
+// want gradients.
 void TrainToy(const ToyTraining& training,
               const models::TrainData& data,
               const std::vector<at::Tensor>& leaves,
-              const std::function<at::Tensor(const at::Tensor&)>& run,
-              const std::function<at::Tensor(const at::Tensor&)>& want);
+              const std::function<at::Tensor(const at::Tensor&)>& loss);
 
 }  // namespace spar::studies

@@ -51,9 +51,8 @@ StepBatch::StepBatch(const TrainTarget& target,
     if (!outputs_.empty()) outputs_[m] = y.clone();
     return y;
   };
-  const at::Tensor output = batch_->Forward(own);
-  rows_ = output.size(0);
-  loss_ = std::make_unique<OutputLoss>(distance, output);
+  for (const Run& run : inputs_.runs) rows_ += run.tokens();
+  loss_ = std::make_unique<OutputLoss>(distance, batch_->Forward(own));
 }
 
 const at::Tensor& StepBatch::CleanActivations(size_t m) {

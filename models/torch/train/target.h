@@ -41,9 +41,10 @@ class TargetBatch {
 
   // The sequences as runs of equal length.
   virtual const std::vector<Run>& runs() const = 0;
-  // The output, [rows, outputs], of a run with these modules replaced; the
-  // others are the target's. Differentiable in what `apply` returns when grad
-  // mode is on.
+  // The output of a run with these modules replaced; the others are the
+  // target's. [readouts, outputs]: a row for each position, or for those alone
+  // that the target is read at. Differentiable in what `apply` returns when
+  // grad mode is on.
   virtual at::Tensor Forward(const ReplacedModules& modules) = 0;
 };
 
