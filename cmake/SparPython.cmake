@@ -17,7 +17,7 @@ function(spar_python_test name script)
   add_test(NAME ${name}
     COMMAND ${SPAR_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${ARG_UNPARSED_ARGUMENTS}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 1200
+  set_tests_properties(${name} PROPERTIES TIMEOUT 2400
     ENVIRONMENT "OMP_NUM_THREADS=1;HF_HUB_OFFLINE=1;TOKENIZERS_PARALLELISM=false;PYTHONDONTWRITEBYTECODE=1")
   if(ARG_COST)
     set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
