@@ -36,19 +36,16 @@ std::string DimLine(const Style& style, const std::string& text) {
 
 std::string Heading(const EvaluationAnswer& answer, const Style& style) {
   const v1::EvaluationHeader& header = answer.header;
-  const double seconds =
-      static_cast<double>(answer.summary.elapsed().seconds()) +
-      1e-9 * answer.summary.elapsed().nanos();
   const v1::DeltaShare& share = answer.faithfulness.all();
   const v1::EvaluatedSparsity& sparsity = answer.sparsity;
   return Cat(
-      NamedLine(
-          "evaluated",
-          Cat(Paint(style, Tone::kLit, Escaped(header.name())), ": ",
-              WithCommas(header.token_count()), " tokens in ",
-              WithCommas(header.row_count()), " rows and ",
-              WithCommas(header.batch_count()), " batches, ", Seconds(seconds)),
-          style),
+      NamedLine("evaluated",
+                Cat(Paint(style, Tone::kLit, Escaped(header.name())), ": ",
+                    WithCommas(header.token_count()), " tokens in ",
+                    WithCommas(header.row_count()), " rows and ",
+                    WithCommas(header.batch_count()), " batches, ",
+                    Seconds(answer.summary.elapsed())),
+                style),
       NamedLine("faithful",
                 Cat("Delta is ", Printed("%.2e", share.relative()),
                     " of the weights by mean square, ",

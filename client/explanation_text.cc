@@ -195,12 +195,10 @@ std::string Necessity(double complement_margin) {
 }
 
 std::string EffortText(const v1::Effort& effort) {
-  const double seconds = static_cast<double>(effort.elapsed().seconds()) +
-                         1e-9 * effort.elapsed().nanos();
   return base::Cat(WithCommas(effort.row_count()), " rows, ",
                    WithCommas(effort.gradient_row_count()), " gradients, ",
                    WithCommas(effort.round_count()), " batches, ",
-                   Seconds(seconds));
+                   Seconds(effort.elapsed()));
 }
 
 // The enum value's name without its prefix, in words.

@@ -20,10 +20,6 @@ std::string Spinner(int64_t frame, const Style& style) {
   return base::Cat(kFrames[static_cast<uint64_t>(frame) % 6], " ");
 }
 
-double SecondsOf(const google::protobuf::Duration& duration) {
-  return static_cast<double>(duration.seconds()) + 1e-9 * duration.nanos();
-}
-
 std::string ClippedToScreen(const std::string& line, const Style& style) {
   if (style.columns == 0) return line;
   // The last column stays free: some terminals wrap when it is written.
@@ -42,7 +38,7 @@ std::string FormatProgress(const v1::CrystallizeEvent& event,
                 WithCommas(event.kept_unit_count()), "/",
                 WithCommas(event.unit_count()), "  |T| ",
                 event.positions_size(), "  ", WithCommas(effort.row_count()),
-                " rows  ", Seconds(SecondsOf(effort.elapsed()))),
+                " rows  ", Seconds(effort.elapsed())),
       style);
 }
 

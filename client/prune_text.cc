@@ -177,16 +177,14 @@ std::string FormatPruning(const PruneAnswer& answer, const Style& style) {
   const int num_prices = answer.header.coefficients_size();
   int64_t num_steps = 0;
   for (const v1::PrunedRow& row : answer.rows) num_steps += row.step_count();
-  const double seconds =
-      static_cast<double>(answer.summary.elapsed().seconds()) +
-      1e-9 * answer.summary.elapsed().nanos();
   return NamedLine(
       "pruned",
       base::Cat(WithCommas(num_prompts),
                 num_prompts == 1 ? " prompt" : " prompts", " at ",
                 WithCommas(num_prices), num_prices == 1 ? " price" : " prices",
                 ", nodes of ", Escaped(answer.header.decomposition()), "; ",
-                WithCommas(num_steps), " steps, ", Seconds(seconds)),
+                WithCommas(num_steps), " steps, ",
+                Seconds(answer.summary.elapsed())),
       style);
 }
 

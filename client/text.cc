@@ -183,6 +183,10 @@ std::string WithCommas(int64_t number) {
   return digits;
 }
 
+double SecondsOf(const google::protobuf::Duration& duration) {
+  return static_cast<double>(duration.seconds()) + 1e-9 * duration.nanos();
+}
+
 std::string Signed(double logits) {
   return Formatted("%+.3f", logits);
 }
@@ -196,6 +200,10 @@ std::string Percent(double share) {
 
 std::string Seconds(double seconds) {
   return Formatted("%.*f s", seconds < 10 ? 2 : seconds < 60 ? 1 : 0, seconds);
+}
+
+std::string Seconds(const google::protobuf::Duration& duration) {
+  return Seconds(SecondsOf(duration));
 }
 
 std::string Quoted(std::string_view text) {

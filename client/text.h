@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <google/protobuf/duration.pb.h>
+
 #include "base/text.h"
 
 namespace spar::client {
@@ -50,10 +52,13 @@ std::string Wrapped(const std::vector<Piece>& pieces, int indent, int columns);
 
 using base::Printed;
 
-std::string WithCommas(int64_t number);     // 2,064
-std::string Signed(double logits);          // +3.214
-std::string Percent(double share);          // 12 %, 1.3 %, 0.29 %, < 0.01 %
-std::string Seconds(double seconds);        // 0.41 s, 75 s
+double SecondsOf(const google::protobuf::Duration& duration);
+
+std::string WithCommas(int64_t number);  // 2,064
+std::string Signed(double logits);       // +3.214
+std::string Percent(double share);       // 12 %, 1.3 %, 0.29 %, < 0.01 %
+std::string Seconds(double seconds);     // 0.41 s, 75 s
+std::string Seconds(const google::protobuf::Duration& duration);  // likewise
 std::string Quoted(std::string_view text);  // "capital", escaped
 
 }  // namespace spar::client

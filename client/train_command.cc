@@ -35,11 +35,9 @@ class TrainingDisplay {
 };
 
 std::string SummaryText(const v1::TrainingSummary& summary) {
-  const double seconds = static_cast<double>(summary.elapsed().seconds()) +
-                         1e-9 * summary.elapsed().nanos();
   return base::Cat(Escaped(summary.decomposition_path()), "\n  digest ",
                    Escaped(summary.decomposition_digest()), "\n  ",
-                   Seconds(seconds), "\n");
+                   Seconds(summary.elapsed()), "\n");
 }
 
 absl::StatusOr<v1::TrainingSummary> TrainOnServer(

@@ -11,10 +11,6 @@ namespace {
 
 using base::Cat;
 
-double WholeSeconds(const google::protobuf::Duration& duration) {
-  return static_cast<double>(duration.seconds()) + 1e-9 * duration.nanos();
-}
-
 std::string ClockText(int64_t seconds) {
   char text[40];
   std::snprintf(text, sizeof text, "%lld:%02d:%02d",
@@ -43,7 +39,7 @@ std::string TrainingText(const v1::TrainingProgress& progress) {
   if (progress.modules_size() > 0) {
     text += Cat("  l0 ", Printed("%.4g", l0), " of ", alive, " alive");
   }
-  text += Cat("  ", Printed("%.4g", WholeSeconds(progress.step_duration())),
+  text += Cat("  ", Printed("%.4g", SecondsOf(progress.step_duration())),
               " s/step");
   if (progress.has_remaining()) {
     text += Cat("  ", ClockText(progress.remaining().seconds()), " left");

@@ -14,7 +14,7 @@ else()
 endif()
 
 # spar_unite(OUT NAME FILE ...): OUT is what to compile for the sources FILE of
-# the target NAME: up to eight of them as one, which takes a third of the time.
+# the target NAME: up to sixteen of them as one, which takes a third of the time.
 # So names at file scope differ within a target; a file with the property
 # SKIP_UNITY_BUILD_INCLUSION is set apart. What includes them reads the same in
 # every clone, so that clones share a compiler cache: CMake's own UNITY_BUILD
@@ -31,7 +31,7 @@ function(spar_unite out name)
   set(units)
   set(number 0)
   while(ARGN)
-    list(SUBLIST ARGN 0 8 batch)
+    list(SUBLIST ARGN 0 16 batch)
     list(REMOVE_ITEM ARGN ${batch})
     set(includes)
     foreach(file ${batch})
@@ -47,26 +47,38 @@ function(spar_unite out name)
   set(${out} ${units} ${apart} PARENT_SCOPE)
 endfunction()
 
-# spar_library(NAME SOURCES a.cc ... [PUBLIC lib ...] [PRIVATE lib ...])
+# Code that waits for others more than it computes: half of its compiling would
+# be optimising.
+function(spar_compile_cheaply name)
+  target_compile_options(${name} PRIVATE $<IF:$<CONFIG:Release>,-O1,-O0>)
+endfunction()
+
+# spar_library(NAME [CHEAP] SOURCES a.cc ... [PUBLIC lib ...] [PRIVATE lib ...])
 function(spar_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "CHEAP" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   if(SPAR_UNITED)
     spar_unite(ARG_SOURCES ${name} ${ARG_SOURCES})
   endif()
   add_library(${name} STATIC ${ARG_SOURCES})
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} spar_warnings)
+  if(ARG_CHEAP)
+    spar_compile_cheaply(${name})
+  endif()
 endfunction()
 
-# spar_executable(NAME SOURCES a.cc ... LINK lib ...)
+# spar_executable(NAME [CHEAP] SOURCES a.cc ... LINK lib ...)
 function(spar_executable name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "CHEAP" "" "SOURCES;LINK" ${ARGN})
   if(SPAR_UNITED)
     spar_unite(ARG_SOURCES ${name} ${ARG_SOURCES})
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} spar_warnings)
+  if(ARG_CHEAP)
+    spar_compile_cheaply(${name})
+  endif()
 endfunction()
 
 # spar_test(NAME SOURCES a.cc ... LINK lib ... [ENVIRONMENT K=V ...] [COST SECONDS]
@@ -81,7 +93,7 @@ function(spar_test name)
   spar_unite(sources ${name} ${ARG_SOURCES})
   add_executable(${name} ${sources})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  spar_compile_cheaply(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} spar_warnings GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

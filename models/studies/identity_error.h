@@ -6,8 +6,8 @@
 
 namespace spar::studies {
 
-// Lower importances, [features][subcomponents]: what each subcomponent is worth
-// where one feature alone is on.
+// Lower importances, [rows][subcomponents]. Below, a row is what each
+// subcomponent is worth where one feature alone is on.
 using ImportanceTable = std::vector<std::vector<float>>;
 
 // Each feature has a subcomponent of its own: of the columns in the order that

@@ -69,16 +69,6 @@ at::Tensor Masked(const InductionHead& target,
       });
 }
 
-PositionTable ExampleOf(const at::Tensor& g, int64_t length) {
-  const at::Tensor first = g.narrow(0, 0, length).contiguous();
-  const float* value = first.const_data_ptr<float>();
-  PositionTable table;
-  for (int64_t t = 0; t < length; ++t, value += first.size(1)) {
-    table.emplace_back(value, value + first.size(1));
-  }
-  return table;
-}
-
 // Mean importance of each subcomponent at a role, [C].
 at::Tensor MeanAt(Role role, const at::Tensor& g, const at::Tensor& first) {
   const int64_t length = g.size(1);
@@ -128,7 +118,7 @@ void Judge(const InductionStudy& study,
     rounded.push_back(g[m].gt(kRounding).to(at::kFloat));
     finding.modules.push_back(
         FindRoles(target.modules()[m].name, g[m], first, options.length));
-    finding.modules.back().example = ExampleOf(g[m], options.length);
+    finding.modules.back().example = TableOf(g[m].narrow(0, 0, options.length));
   }
   finding.weight_square /= entries;
   const models::OutputLoss distance(models::OutputDistance::kKl,

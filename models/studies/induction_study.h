@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "models/studies/identity_error.h"
 #include "models/studies/induction_head.h"
 #include "models/training.h"
 
@@ -36,16 +37,13 @@ struct InductionStudy {
   uint64_t seed = 0;
 };
 
-// One sequence's importances in one module, [position][subcomponent].
-using PositionTable = std::vector<std::vector<float>>;
-
 struct InductionModule {
   std::string name = {};
   // Subcomponents whose mean importance at some role is above kUsed.
   std::vector<int> used = {};
   // Mean sum of the importances of all subcomponents at each of kRoles.
   std::array<double, kRoles.size()> at_role = {};
-  PositionTable example = {};
+  ImportanceTable example = {};  // one sequence's, [position][subcomponent]
 };
 
 inline constexpr double kUsed = 0.05;

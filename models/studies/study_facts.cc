@@ -12,6 +12,7 @@
 #include "models/demo/random.h"
 #include "models/snapshot/snapshot.h"
 #include "models/studies/fact_study.h"
+#include "models/studies/study_flags.h"
 #include "models/torch/torch_backend.h"
 
 namespace spar::studies {
@@ -169,9 +170,7 @@ int FactsMain(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--weight", flags.study.weight, "of the harm to other facts")
       ->check(CLI::Range(0.0, 1000.0));
-  app.add_option("--seed", flags.study.seed, "of everything drawn");
-  app.add_option("--threads", flags.threads, "of the arithmetic")
-      ->check(CLI::Range(1, 256));
+  AddSeedAndThreads(app, flags.study.seed, flags.threads);
   app.add_flag("--names", flags.names,
                "print what was taken out: subject, answer, parts, by tabs");
   CLI11_PARSE(app, argc, argv);

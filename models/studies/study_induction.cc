@@ -12,26 +12,16 @@
 
 #include "models/studies/importance_picture.h"
 #include "models/studies/induction_study.h"
+#include "models/studies/study_flags.h"
 
 namespace spar::studies {
 namespace {
 
 struct InductionFlags {
   InductionStudy study = {};
-  int seed = 0;
   int threads = 1;
   std::string picture = {};
 };
-
-void PrintStep(const models::TrainProgress& progress) {
-  constexpr int kEvery = 500;
-  if (progress.step % kEvery != 0) return;
-  std::fprintf(stderr, "step %lld", static_cast<long long>(progress.step));
-  for (const models::TrainTerm& term : progress.terms) {
-    std::fprintf(stderr, "  %s %.3g", term.name.c_str(), term.value);
-  }
-  std::fprintf(stderr, "\n");
-}
 
 // A Markdown table.
 void PrintFinding(const InductionFinding& finding) {
@@ -78,9 +68,10 @@ bool WritePicture(const InductionFinding& finding,
 
 int Run(InductionFlags flags) {
   at::set_num_threads(flags.threads);
-  flags.study.seed = static_cast<uint64_t>(flags.seed);
   const auto start = std::chrono::steady_clock::now();
-  const auto finding = DecomposeInductionHead(flags.study, PrintStep);
+  const auto finding = DecomposeInductionHead(
+      flags.study,
+      [](const models::TrainProgress& progress) { PrintStep(progress, 500); });
   if (!finding.ok()) {
     std::fprintf(stderr, "%s\n", finding.status().ToString().c_str());
     return 1;
@@ -88,7 +79,8 @@ int Run(InductionFlags flags) {
   PrintFinding(*finding);
   const std::chrono::duration<double> seconds =
       std::chrono::steady_clock::now() - start;
-  std::printf("Seed %d, %d steps of %d sequences, %.0f s.\n", flags.seed,
+  std::printf("Seed %llu, %d steps of %d sequences, %.0f s.\n",
+              static_cast<unsigned long long>(flags.study.seed),
               flags.study.steps, flags.study.batch_size, seconds.count());
   if (flags.picture.empty()) return 0;
   if (WritePicture(*finding, flags.study.target.data, flags.picture)) return 0;
@@ -100,10 +92,7 @@ int Main(int argc, char** argv) {
   InductionFlags flags;
   InductionStudy& study = flags.study;
   CLI::App app("Decomposes an induction head.");
-  app.add_option("--seed", flags.seed, "of everything drawn")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--threads", flags.threads, "of the arithmetic")
-      ->check(CLI::Range(1, 256));
+  AddSeedAndThreads(app, study.seed, flags.threads);
   app.add_option("--picture", flags.picture,
                  "write one sequence's importances, an SVG file");
   app.add_option("--target-steps", study.target.training.steps,

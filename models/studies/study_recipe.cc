@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/decomposition/decomposable_modules.h"
+#include "models/torch/aten.h"
 
 namespace spar::studies {
 
@@ -20,6 +21,16 @@ std::vector<models::DecomposedModule> ModulesWith(
   }
   models::NumberComponents(modules);
   return modules;
+}
+
+ImportanceTable TableOf(const at::Tensor& importances) {
+  const at::Tensor table = importances.contiguous();
+  const float* g = table.const_data_ptr<float>();
+  ImportanceTable rows;
+  for (int64_t i = 0; i < table.size(0); ++i, g += table.size(1)) {
+    rows.emplace_back(g, g + table.size(1));
+  }
+  return rows;
 }
 
 }  // namespace spar::studies

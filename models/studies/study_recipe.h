@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/studies/identity_error.h"
 #include "models/studies/toy_target.h"
 #include "models/train/train_config.h"
 
@@ -21,5 +22,8 @@ models::LossConfig Loss(std::string name,
 // A target's modules, each with so many subcomponents.
 std::vector<models::DecomposedModule> ModulesWith(
     int num_components, const models::TrainTarget& target);
+
+// Of a tensor [rows, C], float32 on the CPU.
+ImportanceTable TableOf(const at::Tensor& importances);
 
 }  // namespace spar::studies

@@ -1,6 +1,7 @@
 // Trains toy models whose mechanisms are known, decomposes them, and says how
 // much of what is known was found. `--tables` shows them.
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "models/studies/study_flags.h"
 #include "models/studies/toy_study.h"
 
 namespace spar::studies {
@@ -18,23 +20,10 @@ struct ToyFlags {
   std::string toy = "tms_5-2";
   int steps = 0;
   int batch = 0;
-  int seed = 0;
+  uint64_t seed = 0;
   int threads = 1;
   bool tables = false;
 };
-
-void Print(const models::TrainProgress& progress) {
-  std::printf("step %lld", static_cast<long long>(progress.step));
-  for (const models::TrainTerm& term : progress.terms) {
-    std::printf("  %s %.3g", term.name.c_str(), term.value);
-  }
-  for (const models::TrainModule& module : progress.modules) {
-    std::printf("  %s L0 %.2f alive %d", module.name.c_str(), module.l0,
-                module.alive);
-  }
-  std::printf("\n");
-  std::fflush(stdout);
-}
 
 void PrintTable(const ImportanceTable& table) {
   const std::vector<int> own = BestColumns(table);
@@ -52,13 +41,10 @@ int Run(const ToyFlags& flags) {
     if (flags.steps > 0) study.steps = flags.steps;
     if (flags.batch > 0) study.data.batch_size = flags.batch;
     const auto start = std::chrono::steady_clock::now();
-    const auto finding = Decompose(study, static_cast<uint64_t>(flags.seed),
-                                   [&](const models::TrainProgress& progress) {
-                                     const bool last =
-                                         progress.step == progress.steps;
-                                     if (progress.step % 1000 == 0 || last)
-                                       Print(progress);
-                                   });
+    const auto finding =
+        Decompose(study, flags.seed, [](const models::TrainProgress& progress) {
+          PrintStep(progress, 1000);
+        });
     if (!finding.ok()) {
       std::fprintf(stderr, "%s\n", finding.status().ToString().c_str());
       return 1;
@@ -80,9 +66,11 @@ int Run(const ToyFlags& flags) {
     const std::chrono::duration<double> seconds =
         std::chrono::steady_clock::now() - start;
     std::printf(
-        "%s seed %d, %d steps of %d: IdentityCIError %d (%d at 0.2), %.0f s\n",
-        study.name.c_str(), flags.seed, study.steps, study.data.batch_size,
-        total, loose_total, seconds.count());
+        "%s seed %llu, %d steps of %d: IdentityCIError %d (%d at 0.2), %.0f "
+        "s\n",
+        study.name.c_str(), static_cast<unsigned long long>(flags.seed),
+        study.steps, study.data.batch_size, total, loose_total,
+        seconds.count());
     return 0;
   }
   std::fprintf(stderr, "no toy is named '%s'\n", flags.toy.c_str());
@@ -101,10 +89,7 @@ int Main(int argc, char** argv) {
   app.add_option("--batch", flags.batch,
                  "rows of a step of it (0: the study's own)")
       ->check(CLI::Range(0, 1'000'000));
-  app.add_option("--seed", flags.seed, "of everything drawn")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--threads", flags.threads, "of the arithmetic")
-      ->check(CLI::Range(1, 256));
+  AddSeedAndThreads(app, flags.seed, flags.threads);
   app.add_flag("--tables", flags.tables,
                "print the importances of each feature alone, by the "
                "subcomponents that fit them best");

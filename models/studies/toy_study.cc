@@ -112,16 +112,6 @@ models::DecompositionSpec SpecOf(const ToyStudy& study,
   return spec;
 }
 
-ImportanceTable TableOf(const at::Tensor& importances) {
-  const at::Tensor table = importances.contiguous();
-  const float* g = table.const_data_ptr<float>();
-  ImportanceTable rows;
-  for (int64_t i = 0; i < table.size(0); ++i, g += table.size(1)) {
-    rows.emplace_back(g, g + table.size(1));
-  }
-  return rows;
-}
-
 ModuleFinding Judge(const std::string& name,
                     const KnownPattern& pattern,
                     const at::Tensor& importances) {

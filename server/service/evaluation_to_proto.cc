@@ -11,11 +11,11 @@ namespace {
 
 using Messages = std::deque<v1::EvaluateResponse>;
 
-v1::EvaluationMasks ToProto(models::EvaluationMasks masks) {
+v1::EvaluationMasks MasksToProto(models::EvaluationMasks masks) {
   return static_cast<v1::EvaluationMasks>(EnumToProto(kEvaluationMasks, masks));
 }
 
-v1::EvaluationAttackScope ToProto(models::AttackScope scope) {
+v1::EvaluationAttackScope ScopeToProto(models::AttackScope scope) {
   return static_cast<v1::EvaluationAttackScope>(
       EnumToProto(kAttackScopes, scope));
 }
@@ -43,7 +43,7 @@ void SetEvaluationOptions(const EvaluationContext& context,
     attack->set_step_size(from.attack->step_size);
     attack->set_restart_count(from.attack->restarts);
     for (const models::AttackScope scope : from.attack->scopes) {
-      attack->add_scopes(ToProto(scope));
+      attack->add_scopes(ScopeToProto(scope));
     }
     attack->set_max_batch_count(from.attack->max_batches);
   }
@@ -101,7 +101,7 @@ class PartMessages {
     if (from.subset != models::kAllModules) to->set_subset_index(from.subset);
     for (const models::MaskedReading& reading : from.readings) {
       v1::MaskedReading* const row = to->add_readings();
-      row->set_masks(ToProto(reading.masks));
+      row->set_masks(MasksToProto(reading.masks));
       row->set_cross_entropy(reading.cross_entropy);
       row->set_cross_entropy_difference(reading.difference);
       if (reading.unrecovered.has_value()) {
@@ -118,7 +118,7 @@ class PartMessages {
       at->set_mean_square_error(error.error);
       at->set_mean_square(error.clean);
     };
-    to->set_masks(ToProto(from.masks));
+    to->set_masks(MasksToProto(from.masks));
     for (const models::OutputError& module : from.modules) {
       set(module, to->add_modules());
     }
@@ -128,7 +128,7 @@ class PartMessages {
   void operator()(const models::PatternErrors& from) {
     v1::EvaluatedPatternErrors* const to =
         messages_.emplace_back().mutable_pattern_errors();
-    to->set_masks(ToProto(from.masks));
+    to->set_masks(MasksToProto(from.masks));
     to->mutable_layers()->Assign(from.layers.begin(), from.layers.end());
     to->set_all(from.all);
   }
@@ -153,7 +153,7 @@ class PartMessages {
   void operator()(const models::AttackCurve& from) {
     v1::EvaluatedAttackCurve* const to =
         messages_.emplace_back().mutable_attack_curve();
-    to->set_scope(ToProto(from.scope));
+    to->set_scope(ScopeToProto(from.scope));
     for (const models::AttackPoint& point : from.points) {
       v1::EvaluatedAttackPoint* const at = to->add_points();
       at->set_step_count(point.steps);

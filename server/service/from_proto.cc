@@ -215,19 +215,22 @@ std::string PageTokenAfter(const std::string& id) {
   return token;
 }
 
+absl::Status CheckTextSize(std::string_view text, std::string_view field) {
+  if (text.size() <= kMaxTextBytes) return absl::OkStatus();
+  return base::InvalidArgument(
+      "TEXT_TOO_LONG", field,
+      base::Cat(field, " has ", text.size(), " bytes: want at most ",
+                kMaxTextBytes),
+      {{"byte_count", base::Cat(text.size())},
+       {"max_byte_count", base::Cat(kMaxTextBytes)}});
+}
+
 absl::StatusOr<std::vector<TokenId>> TokensFromText(
     const std::string& text,
     const models::EncodeOptions& options,
     const models::Tokenizer& tokenizer,
     std::string_view field) {
-  if (text.size() > kMaxTextBytes) {
-    return base::InvalidArgument(
-        "TEXT_TOO_LONG", field,
-        base::Cat(field, " has ", text.size(), " bytes: want at most ",
-                  kMaxTextBytes),
-        {{"byte_count", base::Cat(text.size())},
-         {"max_byte_count", base::Cat(kMaxTextBytes)}});
-  }
+  RETURN_IF_ERROR(CheckTextSize(text, field));
   absl::StatusOr<std::vector<TokenId>> tokens = tokenizer.Encode(text, options);
   if (tokens.ok()) return tokens;
   // The tokenizer knows what is wrong, but not which field it was given.

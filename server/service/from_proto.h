@@ -30,6 +30,9 @@ absl::StatusOr<Page> PageFromProto(int32_t page_size,
 // The opaque page token whose page begins after `id`.
 std::string PageTokenAfter(const std::string& id);
 
+// TEXT_TOO_LONG. `field` names the text.
+absl::Status CheckTextSize(std::string_view text, std::string_view field);
+
 // TEXT_TOO_LONG, UNENCODABLE_TEXT. `field` names the text.
 absl::StatusOr<std::vector<models::TokenId>> TokensFromText(
     const std::string& text,

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "server/service/errors.h"
+#include "server/service/from_proto.h"
 #include "server/service/to_proto.h"
 #include "server/service/training_to_proto.h"
 
@@ -20,13 +21,7 @@ absl::Status CheckTrainConfig(const std::string& config_json) {
     return base::InvalidArgument("EMPTY_CONFIG", "config_json",
                                  "there is no configuration");
   }
-  if (config_json.size() <= kMaxTextBytes) return absl::OkStatus();
-  return base::InvalidArgument(
-      "TEXT_TOO_LONG", "config_json",
-      base::Cat("the configuration has ", config_json.size(),
-                " bytes, at most ", kMaxTextBytes, " are allowed"),
-      {{"bytes", base::Cat(config_json.size())},
-       {"max_bytes", base::Cat(kMaxTextBytes)}});
+  return CheckTextSize(config_json, "config_json");
 }
 
 }  // namespace

@@ -77,9 +77,11 @@ def slow_server(folders, cache):
 
 @pytest.fixture(scope="session")
 def queries():
-    """(prompt, answer) of the demo model's shipped queries."""
+    """(prompt, answer) of the demo model's shipped queries; first some whose
+    searches take a tenth of the others' time: short, yet no mere syntax."""
     lines = (DEMO.parent / "queries.txt").read_text(encoding="utf-8").splitlines()
-    return [tuple(line.split("\t")[1:3]) for line in lines]
+    pairs = [tuple(line.split("\t")[1:3]) for line in lines]
+    return sorted(pairs, key=lambda pair: not 6 <= len(pair[0].split()) <= 9)
 
 
 @pytest.fixture

@@ -126,7 +126,8 @@ def test_refuses_options_that_do_not_exist(client):
 
 
 def test_leaving_the_block_cancels(client, queries):
-    with client.crystallize(queries[0][0]) as search:
+    longest = max((prompt for prompt, _ in queries), key=len)
+    with client.crystallize(longest) as search:
         next(search)
     with pytest.raises(spar.Error) as error:
         list(search)

@@ -1,7 +1,6 @@
 """An evaluation in progress."""
 
-from spar.errors import Error
-from spar.stream import Stream
+from spar.stream import PartsStream
 
 _PARTS = {  # field of EvaluateResponse: how the whole answer calls it
     "faithfulness": "faithfulness",
@@ -12,11 +11,10 @@ _PARTS = {  # field of EvaluateResponse: how the whole answer calls it
     "pattern_errors": "pattern_errors",
     "sparsity_curve": "sparsity_curves",
     "attack_curve": "attack_curves",
-    "summary": "summary",
 }
 
 
-class Evaluation(Stream):
+class Evaluation(PartsStream):
     """An evaluation in progress: an iterator over its messages as they come.
 
     They are EvaluationProgress, a few in a second, and the parts of the answer as
@@ -30,27 +28,18 @@ class Evaluation(Stream):
     are in nats; lists by module are in the order of `header.modules`.
     """
 
+    _WORK = "an evaluation"
+    _YIELDED = ("progress", *_PARTS)
+
     def __init__(self, call):
         super().__init__(call)
-        self._header = None
         self._parts = {name: [] for name in _PARTS.values()}
-
-    def __next__(self):
-        while True:
-            content, part = self._read()
-            if content is None:
-                raise StopIteration
-            if content not in ("header", "summary"):
-                return part
 
     @property
     def header(self):
         """The EvaluationHeader: modules, counts and options in use. Reads nothing
         beyond it."""
-        while self._header is None:
-            if self._read()[0] is None:
-                raise _lost("its header")
-        return self._header
+        return self._first()
 
     @property
     def faithfulness(self):
@@ -97,41 +86,20 @@ class Evaluation(Stream):
     @property
     def summary(self):
         """EvaluationSummary: the seconds that it took."""
-        return self._one("summary")
+        return self._last()
 
     def _tables(self):
         return 1 + len(self.header.options.subsets)
-
-    def _finish(self):
-        for _ in self:
-            pass
-        if not self._parts["summary"]:
-            raise _lost("its summary")
 
     def _one(self, name):
         return self._many(name, 1)[0]
 
     def _many(self, name, count):
-        self._finish()
+        self._last()
         if len(self._parts[name]) != count:
-            raise _lost(f"all its {name}")
+            raise self._lost(f"all its {name}")
         return list(self._parts[name])
 
-    def _read(self):
-        """The next field and message, noted; None twice at the end."""
-        response = self._next()
-        if response is None:
-            return None, None
-        content = response.WhichOneof("content")
-        part = getattr(response, content)
-        if content == "header":
-            self._header = part
-        elif self._header is None:
-            raise _lost("its header")
-        elif content in _PARTS:
+    def _note(self, content, part):
+        if content in _PARTS:
             self._parts[_PARTS[content]].append(part)
-        return content, part
-
-
-def _lost(what):
-    return Error("DATA_LOSS", f"the stream of an evaluation ended without {what}")

@@ -1,11 +1,10 @@
 """A pruning in progress."""
 
 from spar import nodes
-from spar.errors import Error
-from spar.stream import Stream
+from spar.stream import PartsStream
 
 
-class Pruning(Stream):
+class Pruning(PartsStream):
     """A pruning in progress: an iterator over its messages as they come.
 
     They are PruneProgress, a few in a second; PrunedRow, one prompt at one price;
@@ -19,30 +18,19 @@ class Pruning(Stream):
     stream ended without all of them.
     """
 
+    _WORK = "a pruning"
+    _YIELDED = ("progress", "row", "explanation")
+
     def __init__(self, call):
         super().__init__(call)
-        self._header = None
         self._rows = {}
         self._explanations = {}
-        self._summary = None
-
-    def __next__(self):
-        while True:
-            response = self._read()
-            if response is None:
-                raise StopIteration
-            content = response.WhichOneof("content")
-            if content in ("progress", "row", "explanation"):
-                return getattr(response, content)
 
     @property
     def header(self):
         """The PruneHeader: sites, prompts as the model read them, coefficients
         and options in use. Reads nothing beyond it."""
-        while self._header is None:
-            if self._read() is None:
-                raise _lost("its header")
-        return self._header
+        return self._first()
 
     @property
     def rows(self):
@@ -56,15 +44,14 @@ class Pruning(Stream):
     def explanations(self):
         """[prompts x coefficients]: a list of PrunedExplanation messages by
         number; empty where no searches were asked for."""
-        self._finish()
+        self._last()
         return self._whole(self._explanations, "explanations") if self._explanations else []
 
     @property
     def summary(self):
         """The PruneSummary: `curves`, one for each prompt, whose points, a price
         each, ascend by node count, and the seconds that it took."""
-        self._finish()
-        return self._summary
+        return self._last()
 
     def chosen(self, prompt_index=0):
         """The number of the row to look at: the smallest set on the frontier that
@@ -87,41 +74,18 @@ class Pruning(Stream):
             row = self.rows[row]
         return nodes.refs_of_row(self.header, row)
 
-    def _finish(self):
-        for _ in self:
-            pass
-        if self._summary is None:
-            raise _lost("its summary")
-
     def _whole(self, found, what):
-        self._finish()
+        self._last()
         count = len(self._header.prompts) * len(self._header.coefficients)
         if sorted(found) != list(range(count)):
-            raise _lost(f"all its {what}")
+            raise self._lost(f"all its {what}")
         return [found[number] for number in range(count)]
 
-    def _read(self):
-        """The next response, noted; None at the end."""
-        response = self._next()
-        if response is None:
-            return None
-        content = response.WhichOneof("content")
-        part = getattr(response, content)
-        if content == "header":
-            self._header = part
-        elif self._header is None:
-            raise _lost("its header")
-        elif content == "row":
+    def _note(self, content, part):
+        if content == "row":
             self._rows[self._number(part)] = part
         elif content == "explanation":
             self._explanations[self._number(part)] = part
-        elif content == "summary":
-            self._summary = part
-        return response
 
     def _number(self, part):
         return part.prompt_index * len(self._header.coefficients) + part.coefficient_index
-
-
-def _lost(what):
-    return Error("DATA_LOSS", f"the stream of a pruning ended without {what}")

@@ -1,10 +1,9 @@
 """A training in progress."""
 
-from spar.errors import Error
-from spar.stream import Stream
+from spar.stream import PartsStream
 
 
-class Training(Stream):
+class Training(PartsStream):
     """A training in progress: an iterator over its messages as they come.
 
     They are TrainingProgress, of all logged steps and a few others in a second,
@@ -14,50 +13,17 @@ class Training(Stream):
     misses messages.
     """
 
-    def __init__(self, call):
-        super().__init__(call)
-        self._start = None
-        self._summary = None
-
-    def __next__(self):
-        while True:
-            content, part = self._read()
-            if content is None:
-                raise StopIteration
-            if content in ("progress", "checkpoint"):
-                return part
+    _WORK = "a training"
+    _HEADER = "start"
+    _YIELDED = ("progress", "checkpoint")
 
     @property
     def start(self):
         """The TrainingStart: digests and out_dir. Reads nothing beyond it."""
-        while self._start is None:
-            if self._read()[0] is None:
-                raise _lost("its start")
-        return self._start
+        return self._first()
 
     @property
     def summary(self):
         """The TrainingSummary: path and digest of the decomposition. Reads what is
         left of the messages first."""
-        for _ in self:
-            pass
-        if self._summary is None:
-            raise _lost("its summary")
-        return self._summary
-
-    def _read(self):
-        """The next field and message, noted; None twice at the end."""
-        response = self._next()
-        if response is None:
-            return None, None
-        content = response.WhichOneof("content")
-        part = getattr(response, content)
-        if content == "start":
-            self._start = part
-        elif content == "summary":
-            self._summary = part
-        return content, part
-
-
-def _lost(what):
-    return Error("DATA_LOSS", f"the stream of a training ended without {what}")
+        return self._last()
