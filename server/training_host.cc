@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+#include "absl/strings/str_replace.h"
 
 #include "base/status.h"
 #include "models/decomposition/decomposition.h"
@@ -37,6 +41,19 @@ absl::Status OfRequest(const absl::Status& status) {
                      ? kConfigField
                      : base::Cat(kConfigField, ".", detail.field);
   return base::Error(status.code(), base::MessageOf(status), detail);
+}
+
+// An error of a run, with paths as its client names them: within `root`.
+absl::Status WithinFolder(const absl::Status& status, const fs::path& root) {
+  const std::string prefix = base::Cat(root.string(), "/");
+  const auto shortened = [&](std::string_view text) {
+    return absl::StrReplaceAll(base::AbslView(text), {{prefix, ""}});
+  };
+  const std::string message = shortened(base::MessageOf(status));
+  std::optional<base::ErrorDetail> detail = base::DetailOf(status);
+  if (!detail.has_value()) return absl::Status(status.code(), message);
+  for (auto& [key, value] : detail->metadata) value = shortened(value);
+  return base::Error(status.code(), message, *detail);
 }
 
 // Reads the configuration, with its paths in `root`.
@@ -108,7 +125,7 @@ class TrainingHostBelow final : public service::TrainingHost {
     const absl::StatusOr<models::TrainingEnd> end =
         TrainDecoder(*config, snapshot, device_,
                      OptionsOf(*config, root, order.resume, observer));
-    if (!end.ok()) return OfRequest(end.status());
+    if (!end.ok()) return OfRequest(WithinFolder(end.status(), root));
     if (*end == models::TrainingEnd::kStopped) return service::TrainingResult{};
     const fs::path made = config->output / "decomposition";
     ASSIGN_OR_RETURN(

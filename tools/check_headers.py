@@ -60,9 +60,9 @@ class Compiler:
         self._folder = pathlib.Path(folder)
         self._words = ["clang++", *compiler_flags(build), *WARNINGS, "-O0", "-x"]
 
-    def precompiled(self, base: frozenset) -> pathlib.Path:
-        """A file that stands for the headers `base`."""
-        made = self._folder / f"{hash(base):x}.pch"
+    def precompiled(self, base: frozenset, number: int) -> pathlib.Path:
+        """A file that stands for the headers `base`; `number` is its own."""
+        made = self._folder / f"{number}.pch"
         text = "".join(f"#include <{name}>\n" for name in sorted(base))
         errors = self._errors_of(text, ["c++-header", "-", "-o", str(made)])
         if errors:
@@ -94,7 +94,7 @@ def main() -> int:
     with (tempfile.TemporaryDirectory() as folder,
           concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool):
         compiler = Compiler(build, folder)
-        shared = dict(zip(bases, pool.map(compiler.precompiled, bases)))
+        shared = dict(zip(bases, pool.map(compiler.precompiled, bases, range(len(bases)))))
 
         def errors_of(name: str) -> str:
             fitting = [base for base in bases if base <= reached[name]]

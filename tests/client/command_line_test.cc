@@ -356,6 +356,27 @@ TEST(ParseCommandLine, AnEvaluationWantsItsNameAndSomethingToRead) {
   }
 }
 
+TEST(ParseCommandLine, ATrainingWantsItsConfiguration) {
+  const Parsed parsed =
+      Parse({"--model=demo", "train", "--config=train.json", "--resume"});
+  ASSERT_TRUE(parsed.line.has_value()) << parsed.err;
+  EXPECT_EQ(parsed.line->command, Command::kTrain);
+  EXPECT_EQ(parsed.line->model, "demo");
+  EXPECT_EQ(parsed.line->train_config, "train.json");
+  EXPECT_TRUE(parsed.line->resume);
+
+  const Parsed anew = Parse({"train", "--config", "-"});
+  ASSERT_TRUE(anew.line.has_value()) << anew.err;
+  EXPECT_EQ(anew.line->train_config, "-");
+  EXPECT_FALSE(anew.line->resume);
+
+  for (const std::vector<const char*>& bad :
+       std::vector<std::vector<const char*>>{
+           {"train"}, {"train", "train.json"}, {"train", "--config"}}) {
+    EXPECT_FALSE(Parse(bad).line.has_value());
+  }
+}
+
 TEST(ParseCommandLine, SetsEveryOptionOfAPruning) {
   const Parsed parsed = Parse({"prune",
                                "--decomposition=main",

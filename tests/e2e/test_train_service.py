@@ -116,7 +116,10 @@ def test_a_cancelled_training_resumes_to_the_same_bits(client, root, whole):
     messages, training = run_to_the_end(client, config(out_dir="cancelled"), resume=True)
     assert trained(out) == trained(whole[0])
     assert messages[0].phase == 2 and messages[0].step_count > 4  # not from the beginning
-    assert refusal(client, config(out_dir="cancelled")).reason == "CHECKPOINT_EXISTS"
+    refused = refusal(client, config(out_dir="cancelled"))
+    assert refused.reason == "CHECKPOINT_EXISTS"
+    assert refused.metadata["folder"].startswith("cancelled/checkpoints/")
+    assert f" {refused.metadata['folder']}:" in refused.message
 
 
 def test_one_training_at_a_time(client, trainer):
