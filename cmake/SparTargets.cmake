@@ -14,8 +14,8 @@ else()
 endif()
 
 # spar_unite(OUT NAME FILE ...): OUT is what to compile for the sources FILE of
-# the target NAME: up to sixteen of them as one, which takes a third of the time.
-# So names at file scope differ within a target; a file with the property
+# the target NAME: up to sixteen of them as one, so that what they all include is
+# read once. So names at file scope differ within a target; a file with the property
 # SKIP_UNITY_BUILD_INCLUSION is set apart. What includes them reads the same in
 # every clone, so that clones share a compiler cache: CMake's own UNITY_BUILD
 # names whole paths.
@@ -50,7 +50,7 @@ endfunction()
 # Code that waits for others more than it computes: half of its compiling would
 # be optimising.
 function(spar_compile_cheaply name)
-  target_compile_options(${name} PRIVATE $<IF:$<CONFIG:Release>,-O1,-O0>)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>)
 endfunction()
 
 # spar_library(NAME [CHEAP] SOURCES a.cc ... [PUBLIC lib ...] [PRIVATE lib ...])

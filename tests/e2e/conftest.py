@@ -77,8 +77,8 @@ def slow_server(folders, cache):
 
 @pytest.fixture(scope="session")
 def queries():
-    """(prompt, answer) of the demo model's shipped queries; first some whose
-    searches take a tenth of the others' time: short, yet no mere syntax."""
+    """(prompt, answer) of the demo model's shipped queries; first those of
+    6 to 9 words, whose searches are quick."""
     lines = (DEMO.parent / "queries.txt").read_text(encoding="utf-8").splitlines()
     pairs = [tuple(line.split("\t")[1:3]) for line in lines]
     return sorted(pairs, key=lambda pair: not 6 <= len(pair[0].split()) <= 9)
